@@ -1,0 +1,11 @@
+# ZIPRL_HAVE_MPI and ziprl_mpi: MPI's C interface, when its development files are there.
+find_package(MPI COMPONENTS C QUIET)
+set(ZIPRL_HAVE_MPI ${MPI_C_FOUND})
+if(NOT ZIPRL_HAVE_MPI)
+  message(STATUS "MPI: no development files found (libopenmpi-dev), building without it")
+  return()
+endif()
+add_library(ziprl_mpi INTERFACE)
+target_link_libraries(ziprl_mpi INTERFACE MPI::MPI_C)
+target_compile_definitions(ziprl_mpi INTERFACE OMPI_SKIP_MPICXX)
+message(STATUS "MPI: ${MPI_C_LIBRARIES}")

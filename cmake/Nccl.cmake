@@ -1,0 +1,20 @@
+# ZIPRL_HAVE_NCCL and ziprl_nccl: NCCL's header and library from torch's package, the CUDA toolkit or the
+# system, in that order. Needs nvcc too (an ordered sum on the device).
+set(ZIPRL_HAVE_NCCL OFF)
+if(NOT ZIPRL_HAVE_CUDA)
+  return()
+endif()
+get_filename_component(cuda_root ${ZIPRL_NVCC} REALPATH)
+get_filename_component(cuda_root ${cuda_root}/../.. ABSOLUTE)
+set(nccl_roots ${ZIPRL_TORCH_ROOT}/../nvidia/nccl ${cuda_root})
+find_path(ZIPRL_NCCL_INCLUDE nccl.h HINTS ${nccl_roots} PATH_SUFFIXES include)
+find_library(ZIPRL_NCCL_LIBRARY NAMES nccl libnccl.so.2 HINTS ${nccl_roots} PATH_SUFFIXES lib lib64)
+if(NOT ZIPRL_NCCL_INCLUDE OR NOT ZIPRL_NCCL_LIBRARY)
+  message(STATUS "NCCL: no nccl.h and libnccl found, building without it")
+  return()
+endif()
+set(ZIPRL_HAVE_NCCL ON)
+add_library(ziprl_nccl SHARED IMPORTED)
+set_target_properties(ziprl_nccl PROPERTIES IMPORTED_LOCATION ${ZIPRL_NCCL_LIBRARY}
+                      INTERFACE_INCLUDE_DIRECTORIES ${ZIPRL_NCCL_INCLUDE})
+message(STATUS "NCCL: ${ZIPRL_NCCL_LIBRARY}")

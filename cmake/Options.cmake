@@ -1,0 +1,40 @@
+# What a build may choose. Presets in CMakePresets.json set these.
+option(ZIPRL_TORCH "Build what needs LibTorch" ON)
+set(ZIPRL_CUDA "AUTO" CACHE STRING "CUDA backend: AUTO (when nvcc is found), ON or OFF")
+set(ZIPRL_SANITIZE "" CACHE STRING "Sanitizers for every target: address,undefined or thread")
+set(ZIPRL_TORCH_ROOT "" CACHE PATH "The torch package's folder (site-packages/torch)")
+set(ZIPRL_PYTHON "${CMAKE_SOURCE_DIR}/.venv/bin/python" CACHE FILEPATH "Python of the judges (launch/setup makes it)")
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "" FORCE)
+endif()
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
+
+find_program(ZIPRL_CCACHE ccache)
+if(ZIPRL_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros
+      CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${ZIPRL_CCACHE})
+endif()
+find_program(ZIPRL_MOLD mold)
+if(ZIPRL_MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+# Flags of host code only: nvcc takes none of them.
+function(ziprl_host_options)
+  foreach(option ${ARGN})
+    add_compile_options($<$<COMPILE_LANGUAGE:C,CXX>:${option}>)
+  endforeach()
+endfunction()
+# The baseline every shipped binary runs on; faster instruction sets are dispatched at run time.
+ziprl_host_options(-march=x86-64-v3 -fno-math-errno)
+if(ZIPRL_SANITIZE)
+  ziprl_host_options(-fsanitize=${ZIPRL_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${ZIPRL_SANITIZE})
+endif()

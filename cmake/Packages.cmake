@@ -1,0 +1,30 @@
+# Third-party packages. Torch last, as imported targets of our own: its CMake files pull in CUDA and its
+# include folder carries another fmt and protobuf.
+find_package(Threads REQUIRED)
+find_package(absl REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(GTest REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
+pkg_check_modules(PNG REQUIRED IMPORTED_TARGET libpng)
+pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+find_package(JPEG REQUIRED)
+
+if(ZIPRL_TORCH)
+  if(NOT EXISTS ${ZIPRL_TORCH_ROOT}/lib/libtorch_cpu.so)
+    message(FATAL_ERROR "ZIPRL_TORCH_ROOT='${ZIPRL_TORCH_ROOT}' holds no lib/libtorch_cpu.so; run launch/setup, "
+                        "or pass -DZIPRL_TORCH_ROOT=<site-packages>/torch, or -DZIPRL_TORCH=OFF")
+  endif()
+  foreach(lib c10 torch_cpu)
+    add_library(ziprl_${lib} SHARED IMPORTED)
+    set_target_properties(ziprl_${lib} PROPERTIES IMPORTED_LOCATION ${ZIPRL_TORCH_ROOT}/lib/lib${lib}.so)
+  endforeach()
+  add_library(ziprl_torch INTERFACE)
+  target_include_directories(ziprl_torch SYSTEM INTERFACE ${ZIPRL_TORCH_ROOT}/include
+                             ${ZIPRL_TORCH_ROOT}/include/torch/csrc/api/include)
+  target_link_libraries(ziprl_torch INTERFACE ziprl_torch_cpu ziprl_c10)
+  target_link_options(ziprl_torch INTERFACE -Wl,-rpath,${ZIPRL_TORCH_ROOT}/lib)
+endif()

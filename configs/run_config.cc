@@ -1,0 +1,143 @@
+#include "configs/run_config.h"
+
+#include <cmath>
+#include <type_traits>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "configs/base/nearest.h"
+#include "configs/fields.h"
+
+namespace ziprl {
+namespace {
+
+// Empty when the value keeps the rules.
+std::string Complaint(const std::string& value, const FieldSpec& spec) {
+  if (spec.choices.empty()) return "";
+  std::vector<std::string> choices;
+  for (std::string_view choice : spec.choices) {
+    if (value == choice) return "";
+    choices.emplace_back(choice);
+  }
+  return absl::StrCat("must be ", absl::StrJoin(choices, " | "), "; nearest is '",
+                      Nearest(value, choices), "'");
+}
+
+std::string Complaint(double value, const FieldSpec& spec) {
+  const bool finite = std::isfinite(value);
+  const bool above = spec.above_min ? value > spec.min : value >= spec.min;
+  if (finite && above && value <= spec.max) return "";
+  return finite ? absl::StrCat("must be ", DescribeRange(spec)) : "must be a finite number";
+}
+
+// Remembers the first field that breaks its own rules.
+class RuleChecker {
+ public:
+  template <typename T>
+  void operator()(const std::string& key, const T& value, const FieldSpec& spec) {
+    if constexpr (!std::is_same_v<T, bool>) Check(key, value, spec);
+  }
+  template <typename T>
+  void operator()(const std::string& key, const std::vector<T>& values, const FieldSpec& spec) {
+    for (size_t i = 0; i < values.size(); ++i)
+      Check(absl::StrCat(key, "[", i, "]"), values[i], spec);
+  }
+  const std::optional<FieldError>& error() const { return error_; }
+
+ private:
+  template <typename T>
+  void Check(const std::string& name, const T& value, const FieldSpec& spec) {
+    if (error_.has_value()) return;
+    const std::string complaint = Complaint(value, spec);
+    if (complaint.empty()) return;
+    error_ =
+        FieldError{name.substr(0, name.find('[')),
+                   absl::StrCat(name, " = ", value, ": ", complaint, " (",
+                                absl::string_view(spec.meaning.data(), spec.meaning.size()), ")")};
+  }
+
+  std::optional<FieldError> error_;
+};
+
+std::optional<FieldError> CheckBetas(const std::string& prefix, const OptimConfig& optim) {
+  const std::string key = prefix + ".betas";
+  if (optim.betas.size() != 2) {
+    return FieldError{key, absl::StrCat(key, " = [", absl::StrJoin(optim.betas, ", "),
+                                        "]: must hold two numbers")};
+  }
+  for (double beta : optim.betas) {
+    if (beta >= 1) return FieldError{key, absl::StrCat(key, " = ", beta, ": must be below 1")};
+  }
+  return std::nullopt;
+}
+
+std::optional<FieldError> CheckWeights(const std::string& key, size_t weights,
+                                       const std::string& of, size_t items) {
+  if (weights == 0 || weights == items) return std::nullopt;
+  return FieldError{key, absl::StrCat(key, " holds ", weights, " numbers, but ", of, " holds ",
+                                      items, ": give one per item, or none")};
+}
+
+// Rules that join several fields.
+std::optional<FieldError> FindContradiction(const RunConfig& c) {
+  if (c.rollout.thresholds.empty()) {
+    return FieldError{"rollout.thresholds", "rollout.thresholds = []: needs at least one p"};
+  }
+  if (c.rollout.probes == "recent_random" && c.rollout.probe_recent + c.rollout.probe_random == 0) {
+    return FieldError{"rollout.probe_recent",
+                      "rollout.probe_recent = 0 and rollout.probe_random = 0: no token would "
+                      "score the prompt"};
+  }
+  if (c.reward.functions.empty()) {
+    return FieldError{"reward.functions", "reward.functions = []: needs at least one scorer"};
+  }
+  if (c.algorithm.sparsity == "stochastic" && c.algorithm.selection != "replay") {
+    return FieldError{"algorithm.selection",
+                      absl::StrCat("algorithm.selection = ", c.algorithm.selection,
+                                   ": algorithm.sparsity = stochastic needs replay")};
+  }
+  if (c.algorithm.sparsity == "stochastic" && c.rollout.max_staleness > 0) {
+    return FieldError{
+        "rollout.max_staleness",
+        absl::StrCat("rollout.max_staleness = ", c.rollout.max_staleness,
+                     ": algorithm.sparsity = stochastic needs 0 (samples do not carry "
+                     "the log-probs of their selection yet)")};
+  }
+  if (c.data.max_pixels > 0 && c.data.max_pixels < c.data.min_pixels) {
+    return FieldError{"data.max_pixels",
+                      absl::StrCat("data.max_pixels = ", c.data.max_pixels,
+                                   ": below data.min_pixels = ", c.data.min_pixels)};
+  }
+  if (auto error = CheckBetas("actor.optim", c.actor.optim)) return error;
+  if (auto error = CheckBetas("sft.optim", c.sft.optim)) return error;
+  if (auto error = CheckWeights("reward.weights", c.reward.weights.size(), "reward.functions",
+                                c.reward.functions.size())) {
+    return error;
+  }
+  return CheckWeights("sft.weights", c.sft.weights.size(), "sft.files", c.sft.files.size());
+}
+
+}  // namespace
+
+std::string DescribeRange(const FieldSpec& spec) {
+  if (std::isinf(spec.min)) return "";
+  if (std::isinf(spec.max)) {
+    return absl::StrCat(spec.above_min ? "above " : "at least ", spec.min);
+  }
+  if (spec.min == spec.max) return absl::StrCat(spec.min);
+  return absl::StrCat("in ", spec.above_min ? "(" : "[", spec.min, ", ", spec.max, "]");
+}
+
+std::optional<FieldError> FindInvalidField(const RunConfig& config) {
+  RuleChecker checker;
+  VisitFields(config, checker);
+  if (checker.error().has_value()) return checker.error();
+  return FindContradiction(config);
+}
+
+absl::Status RunConfig::Validate() const {
+  const std::optional<FieldError> error = FindInvalidField(*this);
+  return error.has_value() ? absl::InvalidArgumentError(error->text) : absl::OkStatus();
+}
+
+}  // namespace ziprl

@@ -1,0 +1,158 @@
+// One query row per head: dots along D for eight keys at once, two-pass softmax, weighted sum of
+// values over ascending keys. The heads of a group walk the cache together, one block of keys at a
+// time.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "kernels/cpu_ops.h"
+#include "kernels/tile_gemm.h"
+#include "kernels/vec_math.h"
+
+namespace ziprl::kernels::cpu {
+namespace {
+
+constexpr int kLanes = 8;
+constexpr int kKeyBlock = 64;
+constexpr float kNegInf = -std::numeric_limits<float>::infinity();
+
+// Lane i of the result is the sum of the lanes of x[i].
+F8 SumsOfEight(const F8 x[8]) {
+  F8 pair[4], quad[2];
+  for (int i = 0; i < 4; ++i) {
+    const F8 a = x[2 * i], b = x[2 * i + 1];
+    pair[i] = __builtin_shufflevector(a, b, 0, 8, 2, 10, 4, 12, 6, 14) +
+              __builtin_shufflevector(a, b, 1, 9, 3, 11, 5, 13, 7, 15);
+  }
+  for (int i = 0; i < 2; ++i) {
+    const F8 a = pair[2 * i], b = pair[2 * i + 1];
+    quad[i] = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13) +
+              __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
+  }
+  return __builtin_shufflevector(quad[0], quad[1], 0, 1, 2, 3, 8, 9, 10, 11) +
+         __builtin_shufflevector(quad[0], quad[1], 4, 5, 6, 7, 12, 13, 14, 15);
+}
+
+F8 LoadFirst(const float* p, int count) {
+  F8 x{};
+  for (int lane = 0; lane < count; ++lane) x[lane] = p[lane];
+  return x;
+}
+
+// Dots of query (zero-padded to a multiple of eight) with keys first .. first + 7 of `length`;
+// lanes beyond the last key are -inf.
+F8 DotEight(const float* query, const float* k, int64_t k_row, int first, int length, int dim) {
+  const float* key[kLanes];
+  for (int i = 0; i < kLanes; ++i) key[i] = k + std::min(first + i, length - 1) * k_row;
+  F8 sum[kLanes] = {};
+  int d = 0;
+  for (; d + kLanes <= dim; d += kLanes) {
+    const F8 q = Load8(query + d);
+    for (int i = 0; i < kLanes; ++i) sum[i] += q * Load8(key[i] + d);
+  }
+  if (d < dim) {
+    const F8 q = Load8(query + d);
+    for (int i = 0; i < kLanes; ++i) sum[i] += q * LoadFirst(key[i] + d, dim - d);
+  }
+  F8 dots = SumsOfEight(sum);
+  for (int i = std::max(0, length - first); i < kLanes; ++i) dots[i] = kNegInf;
+  return dots;
+}
+
+// Logits to weights exp(logit - max) over `padded` entries; returns their sum.
+double SoftmaxWeights(float* logits, int padded) {
+  F8 best = Splat8(kNegInf);
+  for (int j = 0; j < padded; j += kLanes) best = Max8(best, Load8(logits + j));
+  const F8 shift = Splat8(HorizontalMax(best));
+  D4 low{}, high{};
+  for (int j = 0; j < padded; j += kLanes) {
+    const F8 weight = Exp8(Load8(logits + j) - shift);
+    Store8(logits + j, weight);
+    low += LowDoubles(weight);
+    high += HighDoubles(weight);
+  }
+  return HorizontalSum(low + high);
+}
+
+// out[0:kChunk) += sum over `count` rows of weight[j] v[j, 0:kChunk).
+template <int kChunk>
+void AddWeighted(const float* weight, const float* v, int64_t v_row, int count, float* out) {
+  F8 sum[kChunk / kLanes];
+  for (int c = 0; c < kChunk / kLanes; ++c) sum[c] = Load8(out + c * kLanes);
+  for (int j = 0; j < count; ++j) {
+    const F8 w = Splat8(weight[j]);
+    for (int c = 0; c < kChunk / kLanes; ++c) sum[c] += w * Load8(v + j * v_row + c * kLanes);
+  }
+  for (int c = 0; c < kChunk / kLanes; ++c) Store8(out + c * kLanes, sum[c]);
+}
+
+void AddWeightedRows(const float* weight, const float* v, int64_t v_row, int count, int dim,
+                     float* out) {
+  int d = 0;
+  for (; d + 64 <= dim; d += 64) AddWeighted<64>(weight, v + d, v_row, count, out + d);
+  for (; d + 32 <= dim; d += 32) AddWeighted<32>(weight, v + d, v_row, count, out + d);
+  for (; d + 8 <= dim; d += 8) AddWeighted<8>(weight, v + d, v_row, count, out + d);
+  for (; d < dim; ++d) {
+    for (int j = 0; j < count; ++j) out[d] += weight[j] * v[j * v_row + d];
+  }
+}
+
+// The query heads of one KV head of one sequence.
+struct Group {
+  const float *k, *v;  // this head's columns of the cache
+  int64_t row;         // floats between cache rows
+  int length, heads, dim;
+};
+
+void AttendGroup(const Group& g, const float* q, float scale, float* out,
+                 std::vector<float>& queries, std::vector<float>& weights) {
+  const int padded_dim = RoundUp(g.dim, kLanes), padded = RoundUp(g.length, kLanes);
+  queries.resize(int64_t{g.heads} * padded_dim);
+  weights.resize(int64_t{g.heads} * padded);
+  PackRows(q, g.dim, g.heads, g.dim, scale, g.heads, padded_dim, queries.data());
+  for (int j = 0; j < padded; j += kLanes) {
+    for (int h = 0; h < g.heads; ++h) {
+      Store8(weights.data() + int64_t{h} * padded + j,
+             DotEight(queries.data() + h * padded_dim, g.k, g.row, j, g.length, g.dim));
+    }
+  }
+  std::vector<double> total(g.heads);
+  for (int h = 0; h < g.heads; ++h) {
+    total[h] = SoftmaxWeights(weights.data() + int64_t{h} * padded, padded);
+  }
+  std::fill_n(out, g.heads * g.dim, 0.0f);
+  for (int first = 0; first < g.length; first += kKeyBlock) {
+    const int count = std::min(kKeyBlock, g.length - first);
+    for (int h = 0; h < g.heads; ++h) {
+      AddWeightedRows(weights.data() + int64_t{h} * padded + first, g.v + first * g.row, g.row,
+                      count, g.dim, out + h * g.dim);
+    }
+  }
+  for (int h = 0; h < g.heads; ++h) {
+    const float inverse = static_cast<float>(1.0 / total[h]);
+    for (int d = 0; d < g.dim; ++d) out[h * g.dim + d] *= inverse;
+  }
+}
+
+}  // namespace
+
+void DecodeAttention(const DecodeAttentionParams& p, float* out) {
+  const int heads = p.num_heads / p.num_kv_heads, dim = p.head_dim;
+  const int64_t row = int64_t{p.num_kv_heads} * dim;
+  std::vector<float> queries, weights;
+  for (int b = 0; b < p.batch; ++b) {
+    for (int kv_head = 0; kv_head < p.num_kv_heads; ++kv_head) {
+      const int64_t at = (int64_t{b} * p.num_heads + int64_t{kv_head} * heads) * dim;
+      if (p.length[b] == 0) {
+        std::fill_n(out + at, heads * dim, 0.0f);
+        continue;
+      }
+      const int64_t column = int64_t{kv_head} * dim;
+      AttendGroup({p.k[b] + column, p.v[b] + column, row, p.length[b], heads, dim}, p.q + at,
+                  p.scale, out + at, queries, weights);
+    }
+  }
+}
+
+}  // namespace ziprl::kernels::cpu

@@ -1,0 +1,3 @@
+// The device code of the op; see the .cuh.
+#include "kernels/cuda_launch.h"
+#include "kernels/ragged_attention_backward.cuh"

@@ -1,0 +1,67 @@
+#include "kernels/tile_gemm.h"
+
+#include <algorithm>
+
+#include "kernels/vec_math.h"
+
+namespace ziprl::kernels {
+namespace {
+
+// One 4 x 16 tile, held in registers over the whole of k.
+void MicroTile(int k, const float* a, int64_t a_row, int64_t a_col, const float* b, int64_t b_row,
+               float* c, int64_t c_row, bool accumulate) {
+  F8 acc[kTileRows][2];
+  for (int i = 0; i < kTileRows; ++i) {
+    acc[i][0] = accumulate ? Load8(c + i * c_row) : F8{};
+    acc[i][1] = accumulate ? Load8(c + i * c_row + 8) : F8{};
+  }
+  for (int t = 0; t < k; ++t) {
+    const F8 b0 = Load8(b), b1 = Load8(b + 8);
+    for (int i = 0; i < kTileRows; ++i) {
+      const F8 x = Splat8(a[i * a_row]);
+      acc[i][0] += x * b0;
+      acc[i][1] += x * b1;
+    }
+    a += a_col;
+    b += b_row;
+  }
+  for (int i = 0; i < kTileRows; ++i) {
+    Store8(c + i * c_row, acc[i][0]);
+    Store8(c + i * c_row + 8, acc[i][1]);
+  }
+}
+
+}  // namespace
+
+void TileGemm(int m, int n, int k, TileA a, const float* b, int64_t b_row, float* c, int64_t c_row,
+              bool accumulate) {
+  for (int j = 0; j < n; j += kTileCols) {
+    for (int i = 0; i < m; i += kTileRows) {
+      MicroTile(k, a.data + i * a.row, a.row, a.col, b + j, b_row, c + i * c_row + j, c_row,
+                accumulate);
+    }
+  }
+}
+
+void PackRows(const float* src, int64_t src_row, int rows, int dim, float scale, int padded_rows,
+              int padded_dim, float* dst) {
+  for (int i = 0; i < rows; ++i) {
+    const float* from = src + i * src_row;
+    float* to = dst + int64_t{i} * padded_dim;
+    for (int d = 0; d < dim; ++d) to[d] = scale * from[d];
+    std::fill(to + dim, to + padded_dim, 0.0f);
+  }
+  std::fill(dst + int64_t{rows} * padded_dim, dst + int64_t{padded_rows} * padded_dim, 0.0f);
+}
+
+void PackColumns(const float* src, int64_t src_row, int rows, int dim, int width, int padded_dim,
+                 float* dst) {
+  for (int d = 0; d < dim; ++d) {
+    float* to = dst + int64_t{d} * width;
+    for (int i = 0; i < rows; ++i) to[i] = src[i * src_row + d];
+    std::fill(to + rows, to + width, 0.0f);
+  }
+  std::fill(dst + int64_t{dim} * width, dst + int64_t{padded_dim} * width, 0.0f);
+}
+
+}  // namespace ziprl::kernels

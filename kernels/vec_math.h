@@ -1,0 +1,81 @@
+// Eight floats at a time, and the exp every softmax here uses. GCC/Clang vector types: the same
+// operations in the same order on every machine of the x86-64-v3 baseline.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace ziprl::kernels {
+
+using F8 = float __attribute__((vector_size(32)));
+using I8 = int32_t __attribute__((vector_size(32)));
+using U8 = uint32_t __attribute__((vector_size(32)));
+using F4 = float __attribute__((vector_size(16)));
+using D4 = double __attribute__((vector_size(32)));
+using L4 = int64_t __attribute__((vector_size(32)));
+
+inline F8 Load8(const float* p) {
+  F8 x;
+  std::memcpy(&x, p, sizeof x);
+  return x;
+}
+inline I8 Load8(const int32_t* p) {
+  I8 x;
+  std::memcpy(&x, p, sizeof x);
+  return x;
+}
+inline void Store8(float* p, F8 x) { std::memcpy(p, &x, sizeof x); }
+
+inline F8 Splat8(float x) { return F8{x, x, x, x, x, x, x, x}; }
+inline I8 Splat8(int32_t x) { return I8{x, x, x, x, x, x, x, x}; }
+inline D4 Splat4(double x) { return D4{x, x, x, x}; }
+
+inline F8 Max8(F8 a, F8 b) { return a > b ? a : b; }
+
+inline D4 LowDoubles(F8 x) {
+  return __builtin_convertvector(__builtin_shufflevector(x, x, 0, 1, 2, 3), D4);
+}
+inline D4 HighDoubles(F8 x) {
+  return __builtin_convertvector(__builtin_shufflevector(x, x, 4, 5, 6, 7), D4);
+}
+
+inline float HorizontalMax(F8 x) {
+  float best = x[0];
+  for (int i = 1; i < 8; ++i) best = x[i] > best ? x[i] : best;
+  return best;
+}
+inline float HorizontalSum(F8 x) {
+  return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
+}
+inline double HorizontalSum(D4 x) { return (x[0] + x[2]) + (x[1] + x[3]); }
+
+// e^x to about 1 ulp; 0 below -87.3 (where the result would be subnormal), clamped above 88.3.
+// Exp8(0) is exactly 1; NaN stays NaN.
+inline F8 Exp8(F8 x) {
+  const F8 lowest = Splat8(-87.3365f), highest = Splat8(88.3f);
+  const F8 magic = Splat8(12582912.0f);  // 1.5 * 2^23: adding it rounds to the nearest integer
+  F8 y = x < lowest ? lowest : x;
+  y = y > highest ? highest : y;
+  const F8 shifted = y * Splat8(1.44269504088896341f) + magic;
+  const F8 n = shifted - magic;
+  F8 r = y - n * Splat8(0.693359375f);
+  r = r - n * Splat8(-2.12194440e-4f);
+  F8 poly = Splat8(1.9875691500e-4f);
+  poly = poly * r + Splat8(1.3981999507e-3f);
+  poly = poly * r + Splat8(8.3334519073e-3f);
+  poly = poly * r + Splat8(4.1665795894e-2f);
+  poly = poly * r + Splat8(1.6666665459e-1f);
+  poly = poly * r + Splat8(5.0000001201e-1f);
+  poly = poly * (r * r) + r + Splat8(1.0f);
+  U8 bits;
+  std::memcpy(&bits, &shifted, sizeof bits);
+  bits = (bits + 127u) << 23;
+  F8 power;
+  std::memcpy(&power, &bits, sizeof power);
+  const F8 result = poly * power;
+  return x < lowest ? F8{} : result;
+}
+
+inline float Exp(float x) { return Exp8(Splat8(x))[0]; }
+
+}  // namespace ziprl::kernels

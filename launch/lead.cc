@@ -1,0 +1,71 @@
+#include "launch/lead.h"
+
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "configs/base/log.h"
+#include "configs/base/shutdown.h"
+#include "configs/base/status_macros.h"
+#include "launch/served_weights.h"
+#include "launch/train_learner.h"
+#include "trainer/coordinator/coordinator_client.h"
+#include "trainer/coordinator/run_identity.h"
+#include "trainer/learner_group.h"
+#include "trainer/model_checkpoint.h"
+
+namespace ziprl {
+
+absl::Status Lead(const LeadContext& context,
+                  const std::function<absl::Status(TrainParts& parts)>& coordinate) {
+  const RunConfig& config = context.config;
+  InstallSignalFlags();
+  ZIPRL_ASSIGN_OR_RETURN(const LearnerSide side, LearnerSide::Make(config, &context.learners));
+  LeadLearner lead(*side.learner, context.commands);
+  ZIPRL_ASSIGN_OR_RETURN(
+      const auto weights,
+      ServedWeights::Start(config, *side.model, context.listen, context.security));
+
+  TrainParts parts = PartsOf(config, side, &lead);
+  parts.read_model = [&](const std::string& dir) -> absl::Status {
+    ZIPRL_RETURN_IF_ERROR(lead.GatherParams());
+    const absl::Status read =
+        lead.Read([&](const std::string& from) { return RestoreModel(from, *side.model); }, dir);
+    lead.ReleaseParams(/*changed=*/true);
+    return read;
+  };
+  parts.publish = [&] { return weights->Publish(*side.model, lead); };
+  parts.weights_address = weights->address();
+  ZIPRL_RETURN_IF_ERROR(coordinate(parts));
+  ZIPRL_ASSIGN_OR_RETURN(const TrainResult result, RunTraining(config, parts));
+  ZIPRL_RETURN_IF_ERROR(lead.End());
+  PrintResult(result);
+  return absl::OkStatus();
+}
+
+absl::Status UseCoordinatorAt(const std::string& address, const RunConfig& config,
+                              const RpcSecurity& security, TrainParts& parts) {
+  CoordinatorClient::Config client;
+  client.address = address;
+  client.security = security;
+  ZIPRL_ASSIGN_OR_RETURN(client.identity, IdentityOf(config));
+  client.give_up = absl::Seconds(config.cluster.deadline_s);
+  client.stop_requested = ShutdownRequested;
+  ZIPRL_ASSIGN_OR_RETURN(std::shared_ptr<CoordinatorClient> coordinator,
+                         CoordinatorClient::Connect(client));
+  LogInfo(absl::StrCat("coordinator at ", address, ", weights at ", parts.weights_address));
+  parts.begin_run = [coordinator](const RunStart& start) -> absl::StatusOr<Coordinator*> {
+    ZIPRL_RETURN_IF_ERROR(coordinator->BeginRun(start));
+    return coordinator.get();
+  };
+  parts.end_run = [coordinator] { return coordinator->EndRun(); };
+  return absl::OkStatus();
+}
+
+absl::Status FollowTheLead(const RunConfig& config, comm::Communicator& learners,
+                           comm::Communicator& commands) {
+  ZIPRL_ASSIGN_OR_RETURN(const LearnerSide side, LearnerSide::Make(config, &learners));
+  return FollowLead(config, *side.learner, commands,
+                    [&](const std::string& dir) { return RestoreModel(dir, *side.model); });
+}
+
+}  // namespace ziprl

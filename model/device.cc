@@ -1,0 +1,62 @@
+#include "model/device.h"
+
+#include <c10/core/impl/DeviceGuardImplInterface.h>
+#include <dlfcn.h>
+
+#include "absl/strings/str_format.h"
+#include "kernels/cuda_plugin.h"
+
+namespace ziprl {
+namespace {
+
+// Loads torch's CUDA half, which registers itself; the CPU program does not link it.
+bool CudaDevicePresent() {
+  static const bool present = [] {
+    if (!c10::impl::hasDeviceGuardImpl(c10::kCUDA) &&
+        dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) {
+      return false;
+    }
+    return c10::impl::hasDeviceGuardImpl(c10::kCUDA) &&
+           c10::impl::getDeviceGuardImpl(c10::kCUDA)->deviceCount() > 0;
+  }();
+  return present;
+}
+
+}  // namespace
+
+absl::StatusOr<Device> MakeDevice(const std::string& device, const std::string& dtype) {
+  Device result;
+  if (dtype == "bf16") {
+    result.dtype = c10::kBFloat16;
+  } else if (dtype != "fp32") {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("model.dtype=%s; allowed: fp32, bf16", dtype));
+  }
+  if (device == "cpu") return result;
+  if (device != "cuda" && device != "auto") {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("model.device=%s; allowed: auto, cpu, cuda", device));
+  }
+  if (CudaDevicePresent()) {
+    // Without our kernels a device is of no use: an error where it was asked for, the CPU
+    // otherwise.
+    const absl::Status plugin = kernels::LoadCudaTable().status();
+    if (plugin.ok()) {
+      result.device = c10::Device(c10::kCUDA, 0);
+    } else if (device == "cuda") {
+      return plugin;
+    }
+  } else if (device == "cuda") {
+    return absl::FailedPreconditionError(
+        "model.device=cuda, but no CUDA device is usable here (none present, or no driver or CUDA "
+        "build of LibTorch); use model.device=cpu, or auto");
+  }
+  return result;
+}
+
+kernels::Stream CurrentStream(c10::Device device) {
+  if (!device.is_cuda()) return nullptr;
+  return c10::impl::VirtualGuardImpl(device.type()).getStream(device).native_handle();
+}
+
+}  // namespace ziprl

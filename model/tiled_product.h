@@ -1,0 +1,15 @@
+// GEMM whose rows do not feel each other: fixed-size row tiles.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+namespace ziprl {
+
+// x [N, In] @ right [In, Out]. tile_rows > 0: as products of exactly [tile_rows, In] x [In, Out],
+// the last one padded with zero rows, so that a row's bits are those it has alone. tile_rows 0: one
+// product. No gradient.
+at::Tensor TiledProduct(const at::Tensor& x, const at::Tensor& right, int64_t tile_rows);
+
+}  // namespace ziprl

@@ -1,0 +1,165 @@
+#include "model/visual_features.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <cstring>
+#include <list>
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include "configs/base/mutex.h"
+#include "configs/base/status_macros.h"
+#include "model/vision_tower.h"
+
+namespace ziprl {
+namespace {
+
+// What was computed: pixels (model null) or tower outputs of one model at one version, tile size
+// included.
+struct Key {
+  uint64_t content = 0;
+  int64_t min_pixels = 0, max_pixels = 0;
+  int patch = 0;
+  const Model* model = nullptr;
+  int64_t version = 0;
+  int tile_rows = 0;
+
+  auto Tie() const {
+    return std::tie(content, min_pixels, max_pixels, patch, model, version, tile_rows);
+  }
+  bool operator<(const Key& other) const { return Tie() < other.Tie(); }
+};
+
+Key PixelKey(const Model& model, const MediaRef& image) {
+  const ImageProcessorConfig& config = model.processor->images();
+  Key key;
+  key.content = image.content_hash;
+  key.min_pixels = config.min_pixels;
+  key.max_pixels = config.max_pixels;
+  key.patch = config.patch;
+  return key;
+}
+
+// Filled once under its own lock, so that two threads that want one image compute it once.
+struct Slot {
+  Mutex mutex;
+  bool filled ABSL_GUARDED_BY(mutex) = false;
+  PatchTensor value ABSL_GUARDED_BY(mutex);  // tower outputs use `values` alone
+};
+
+absl::StatusOr<PatchTensor> DecodePatches(const Model& model, const MediaRef& image) {
+  ZIPRL_ASSIGN_OR_RETURN(const ImagePatches patches, model.processor->Patches(image));
+  const int64_t rows = static_cast<int64_t>(patches.values.size()) / patches.patch_dim;
+  at::Tensor host =
+      at::empty({rows, patches.patch_dim}, at::TensorOptions().dtype(at::kFloat).device(at::kCPU));
+  std::memcpy(host.mutable_data_ptr(), patches.values.data(),
+              patches.values.size() * sizeof(float));
+  return PatchTensor{host.to(model.device.device), patches.grid};
+}
+
+}  // namespace
+
+struct VisualFeatures::Impl {
+  struct Entry {
+    std::shared_ptr<Slot> slot = std::make_shared<Slot>();
+    std::list<Key>::iterator age;
+    int64_t bytes = 0;
+  };
+
+  explicit Impl(int64_t capacity_bytes) : capacity(capacity_bytes) {}
+
+  // The value of `key`, computed by `compute` (StatusOr<PatchTensor>()) unless it is held.
+  template <typename Compute>
+  absl::StatusOr<PatchTensor> Get(const Key& key, Compute&& compute) {
+    const std::shared_ptr<Slot> slot = Acquire(key);
+    MutexLock lock(&slot->mutex);
+    if (!slot->filled) {
+      auto value = compute();
+      if (!value.ok()) return value.status();
+      slot->value = *std::move(value);
+      slot->filled = true;
+      Account(key, static_cast<int64_t>(slot->value.values.nbytes()));
+    }
+    return slot->value;
+  }
+
+  std::shared_ptr<Slot> Acquire(const Key& key) {
+    MutexLock lock(&mutex);
+    const auto [it, fresh] = entries.try_emplace(key);
+    if (fresh) {
+      ages.push_front(key);
+      it->second.age = ages.begin();
+    } else {
+      ages.splice(ages.begin(), ages, it->second.age);
+    }
+    return it->second.slot;
+  }
+
+  // Counts a filled entry and drops the longest unused ones above the capacity, never `key` itself.
+  void Account(const Key& key, int64_t bytes) {
+    MutexLock lock(&mutex);
+    const auto it = entries.find(key);
+    if (it == entries.end()) return;
+    used += bytes - std::exchange(it->second.bytes, bytes);
+    while (used > capacity && ages.size() > 1) {
+      const auto oldest = entries.find(ages.back());
+      if (oldest == it) break;
+      used -= oldest->second.bytes;
+      entries.erase(oldest);
+      ages.pop_back();
+    }
+  }
+
+  const int64_t capacity;
+  Mutex mutex;
+  int64_t used ABSL_GUARDED_BY(mutex) = 0;
+  int64_t decoded ABSL_GUARDED_BY(mutex) = 0;
+  std::map<Key, Entry> entries ABSL_GUARDED_BY(mutex);
+  std::list<Key> ages ABSL_GUARDED_BY(mutex);  // most recently used first
+};
+
+VisualFeatures::VisualFeatures(int64_t capacity_bytes)
+    : impl_(std::make_unique<Impl>(capacity_bytes)) {}
+VisualFeatures::~VisualFeatures() = default;
+
+absl::StatusOr<PatchTensor> VisualFeatures::Patches(const Model& model, const MediaRef& image) {
+  return impl_->Get(PixelKey(model, image), [&]() -> absl::StatusOr<PatchTensor> {
+    {
+      MutexLock lock(&impl_->mutex);
+      ++impl_->decoded;
+    }
+    return DecodePatches(model, image);
+  });
+}
+
+absl::StatusOr<at::Tensor> VisualFeatures::Embeddings(const Model& model,
+                                                      const std::vector<MediaRef>& images,
+                                                      const Compute& compute) {
+  const at::NoGradGuard no_grad;
+  std::vector<at::Tensor> outputs;
+  for (const MediaRef& image : images) {
+    Key key = PixelKey(model, image);
+    key.model = &model;
+    key.version = model.vision_frozen ? -1 : model.version;
+    key.tile_rows = compute.tile_rows;
+    ZIPRL_ASSIGN_OR_RETURN(
+        PatchTensor output, impl_->Get(key, [&]() -> absl::StatusOr<PatchTensor> {
+          ZIPRL_ASSIGN_OR_RETURN(const PatchTensor patches, Patches(model, image));
+          return PatchTensor{
+              VisionTower(model.arch, model.params, patches.values, {patches.grid}, compute),
+              patches.grid};
+        }));
+    outputs.push_back(output.values);
+  }
+  if (outputs.empty()) return at::Tensor();
+  return outputs.size() == 1 ? outputs[0] : at::cat(outputs, 0);
+}
+
+int64_t VisualFeatures::decoded_images() const {
+  MutexLock lock(&impl_->mutex);
+  return impl_->decoded;
+}
+
+}  // namespace ziprl

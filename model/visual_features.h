@@ -1,0 +1,41 @@
+// Pixels and tower outputs, once per distinct image: a bounded least-recently-used store keyed by
+// content hash (and, for tower outputs, by the policy version unless the tower is frozen).
+// Thread-safe.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "model/autograd_ops.h"
+#include "model/model.h"
+
+namespace ziprl {
+
+struct PatchTensor {
+  at::Tensor values;  // [t*h*w, patch_dim] fp32
+  Grid grid;
+};
+
+class VisualFeatures {
+ public:
+  explicit VisualFeatures(int64_t capacity_bytes = int64_t{512} << 20);
+  ~VisualFeatures();
+
+  absl::StatusOr<PatchTensor> Patches(const Model& model, const MediaRef& image);
+
+  // Tower output of all images of a prompt, in order, [M, C]; no gradient. Undefined tensor if
+  // none. Each image is its own tower call, so its bits do not depend on its neighbours.
+  absl::StatusOr<at::Tensor> Embeddings(const Model& model, const std::vector<MediaRef>& images,
+                                        const Compute& compute);
+
+  int64_t decoded_images() const;  // how many decodes happened (a test counts them)
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace ziprl

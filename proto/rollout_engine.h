@@ -1,0 +1,25 @@
+// Seam: generates the samples of prompt groups under the current policy.
+#pragma once
+
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "proto/types.h"
+
+namespace ziprl {
+
+class RolloutEngine {
+ public:
+  virtual ~RolloutEngine() = default;
+
+  // Generates every sample of every lease. Result [i][j] belongs to leases[i].samples[j].
+  // A lease whose version is not the engine's is refused with FailedPrecondition; a prompt that
+  // cannot be processed (unreadable image) fails the call with InvalidArgument naming the row.
+  virtual absl::StatusOr<std::vector<std::vector<Completion>>> Generate(
+      const std::vector<GroupLease>& leases) = 0;
+
+  // Version of the weights the engine holds.
+  virtual PolicyVersion version() const = 0;
+};
+
+}  // namespace ziprl

@@ -1,0 +1,65 @@
+// One decoder layer's keys and values of one sequence, compacted: the kept prompt tokens, then
+// every generated token, less what re-compressions evicted. fp32. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "model/device.h"
+#include "model/tensor.h"
+#include "proto/types.h"
+
+namespace ziprl {
+
+// Rows [length, heads, D] appended one by one; capacity grows by half as needed.
+class RowBuffer {
+ public:
+  // Replaces the content by a copy of rows [K, heads, D], with room for `spare` more.
+  void Assign(const at::Tensor& rows, int64_t spare, const Device& device);
+  // Appends rows [from, from + count) of `rows`.
+  void Append(const at::Tensor& rows, int64_t from, int64_t count, const Device& device);
+  void Clear() { length_ = 0; }
+
+  int64_t length() const { return length_; }
+  const float* data() const { return data_; }
+  at::Tensor rows() const { return storage_.narrow(0, 0, length_); }  // a view
+
+ private:
+  void Reserve(int64_t capacity, const at::Tensor& like, const Device& device);
+
+  at::Tensor storage_;  // [capacity, heads, D]
+  float* data_ = nullptr;
+  int64_t length_ = 0;
+};
+
+class LayerCache {
+ public:
+  // Prefill: kept keys and values [K, Hk, D]; visual[j] says whether entry j is an image/video
+  // token.
+  void Fill(const at::Tensor& k, const at::Tensor& v, std::vector<uint8_t> visual,
+            const Device& device);
+  // Generated tokens: rows [from, from + count) of k and v [B, Hk, D], fp32 and contiguous.
+  void Append(const at::Tensor& k, const at::Tensor& v, int64_t from, int64_t count,
+              const Device& device);
+  // Keeps the entries whose bit is set; keep.size is length().
+  void Compact(const Bitmap& keep, const Device& device);
+
+  int32_t length() const { return static_cast<int32_t>(visual_.size()); }
+  const float* k_data() const { return k_.data(); }
+  const float* v_data() const { return v_.data(); }
+  at::Tensor k() const { return k_.rows(); }  // [length, Hk, D]
+  at::Tensor v() const { return v_.rows(); }
+  const std::vector<uint8_t>& visual() const { return visual_; }
+
+ private:
+  RowBuffer k_, v_;
+  std::vector<uint8_t> visual_;
+};
+
+// The set bits of `keep`, ascending, as an int64 index on the device.
+at::Tensor KeptIndex(const Bitmap& keep, const Device& device);
+
+// A kept set that holds all n entries.
+Bitmap FullBitmap(uint32_t n);
+
+}  // namespace ziprl

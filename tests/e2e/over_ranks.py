@@ -1,0 +1,172 @@
+"""`ziprl train` as ranks of mpirun, against the same run in one process.
+
+usage: over_ranks.py ZIPRL FIXTURES WORK CASE
+"""
+
+import os
+import signal
+import subprocess
+import time
+
+import workbench
+from workbench import check, check_same_files, check_same_metrics, read_json_lines, steps_of, tiny_run
+
+MPIRUN = ["mpirun", "--oversubscribe", "--bind-to", "none"]
+ENV = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_WAIT_POLICY": "passive",
+       "OMPI_MCA_mpi_yield_when_idle": "1", "OMPI_MCA_btl": "self,vader,tcp"}
+
+
+def ranks(learner, rollout, reward=0, coordinator=0):
+    return [*MPIRUN, "-np", str(learner + rollout + reward + coordinator)], [
+        f"cluster.learner={learner}", f"cluster.rollout={rollout}", f"cluster.reward={reward}",
+        f"cluster.coordinator={coordinator}"]
+
+
+def run_over(bench, out, learner, rollout, *more, reward=0, coordinator=0):
+    prefix, cluster = ranks(learner, rollout, reward, coordinator)
+    bench.run(*tiny_run(bench, out, "rollout.log_completions=true", *cluster, *more), prefix=prefix, env=ENV)
+    return out
+
+
+def same_samples(a, b):
+    """Tokens and rewards of every sample, in order."""
+    lines = [read_json_lines(f"{run}/completions.jsonl") for run in (a, b)]
+    check(lines[0] == lines[1], "other samples or rewards in", a, "and", b)
+
+
+def equals_local(bench):
+    """One process, and 1, 2 and 4 rollout ranks: the same tokens, rewards and weights, bit for bit."""
+    steps = ["trainer.max_steps=3"]
+    bench.run(*tiny_run(bench, bench.path("local"), "rollout.log_completions=true", *steps))
+    for rollouts in (1, 2, 4):
+        out = run_over(bench, bench.path(f"over_{rollouts}"), 1, rollouts, *steps)
+        same_samples(bench.path("local"), out)
+        check_same_files(bench.path("local", "step_3"), f"{out}/step_3",
+                         ["model.safetensors", "trainer_state/optimizer-00001-of-00001.safetensors"])
+        check_same_metrics(bench.path("local", "metrics.jsonl"), f"{out}/metrics.jsonl")
+        print(f"1 learner, {rollouts} rollouts: the bits of one process")
+
+
+def service_ranks(bench):
+    """Rewards from two ranks of their own, and the coordinator on one: the bits of one process."""
+    steps = ["trainer.max_steps=3"]
+    bench.run(*tiny_run(bench, bench.path("local"), "rollout.log_completions=true", *steps))
+    for coordinator in (0, 1):
+        out = run_over(bench, bench.path(f"over_{coordinator}"), 1, 1, *steps, reward=2, coordinator=coordinator)
+        same_samples(bench.path("local"), out)
+        check_same_files(bench.path("local", "step_3"), f"{out}/step_3", ["model.safetensors"])
+
+
+def two_learners(bench):
+    """Every ZeRO level gives the same bits, and the loss of one learner."""
+    steps = ["trainer.max_steps=2"]
+    bench.run(*tiny_run(bench, bench.path("local"), *steps))
+    for level in (0, 1, 2, 3):
+        run_over(bench, bench.path(f"zero_{level}"), 2, 1, f"actor.zero={level}", *steps)
+        check_same_files(bench.path("zero_0", "step_2"), bench.path(f"zero_{level}", "step_2"), ["model.safetensors"])
+        check_same_metrics(bench.path("zero_0", "metrics.jsonl"), bench.path(f"zero_{level}", "metrics.jsonl"))
+    alone, both = (read_json_lines(bench.path(run, "metrics.jsonl"))[0] for run in ("local", "zero_3"))
+    for name in ("actor/loss", "actor/grad_norm"):
+        check(abs(alone[name] - both[name]) <= 1e-5 * abs(alone[name]), name, alone[name], both[name])
+    # On another number of ranks, from the shards of two.
+    run_over(bench, bench.path("zero_3"), 3, 1, "actor.zero=2", "trainer.max_steps=3")
+    check(len(read_json_lines(bench.path("zero_3", "metrics.jsonl"))) == 3, "no third step")
+
+
+def start_over(bench, out, learner, rollout, *more):
+    prefix, cluster = ranks(learner, rollout)
+    return bench.start(*tiny_run(bench, out, "trainer.max_steps=400", "trainer.save_freq=1", "trainer.save_limit=2",
+                                 "cluster.deadline_s=10", *cluster, *more), prefix=prefix, env=ENV)
+
+
+def rank_pids(mpirun):
+    """The program's processes under mpirun, by rank."""
+    pids = subprocess.run(["pgrep", "-P", str(mpirun.pid)], capture_output=True, text=True).stdout.split()
+    found = {}
+    for pid in pids:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            env = dict(part.split(b"=", 1) for part in file.read().split(b"\0") if b"=" in part)
+        found[int(env[b"OMPI_COMM_WORLD_RANK"])] = int(pid)
+    return found
+
+
+def wait_for_step(process, out, step):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if steps_of(out) >= step:
+            return
+        time.sleep(0.05)
+    process.kill()
+    check(False, "no step", step, process.communicate()[1][-2000:])
+
+
+def lost(bench, sig):
+    """Each rank in turn is killed or stopped: the job names it, ends with an error, and goes on exactly."""
+    out = bench.path("run")
+    done = 0
+    for victim in (0, 1, 2):
+        process = start_over(bench, out, 2, 1)
+        wait_for_step(process, out, done + 2)
+        pids = rank_pids(process)
+        os.kill(pids[victim], sig)
+        try:
+            _, errors = process.communicate(timeout=60)
+        finally:
+            for pid in rank_pids(process).values() if process.poll() is None else ():
+                os.kill(pid, signal.SIGKILL)
+            if process.poll() is None:
+                process.kill()
+        check(process.returncode != 0, "exit code", process.returncode)
+        if not (sig == signal.SIGKILL and f"rank {victim}" not in errors):
+            check(f"rank {victim}" in errors, "nobody names rank", victim, errors[-3000:])
+        done = int(os.readlink(f"{out}/latest").removeprefix("step_"))
+    last = done + 2
+    run_over(bench, out, 2, 1, f"trainer.max_steps={last}")
+    straight = run_over(bench, bench.path("straight"), 2, 1, f"trainer.max_steps={last}")
+    check_same_files(f"{straight}/step_{last}", f"{out}/step_{last}", ["model.safetensors"])
+    check_same_metrics(f"{straight}/metrics.jsonl", f"{out}/metrics.jsonl")
+
+
+def killed(bench):
+    lost(bench, signal.SIGKILL)
+
+
+def stopped(bench):
+    lost(bench, signal.SIGSTOP)
+
+
+def terminated(bench):
+    """SIGTERM to mpirun: the step is finished, saved, and the job ends with 0."""
+    out = bench.path("run")
+    process = start_over(bench, out, 1, 2)
+    wait_for_step(process, out, 2)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    steps = steps_of(out)
+    check(os.readlink(f"{out}/latest") == f"step_{steps}", os.readlink(f"{out}/latest"), steps, errors[-2000:])
+
+
+def wrong_ranks(bench):
+    prefix, _ = ranks(1, 2)
+    done = bench.call(*tiny_run(bench, bench.path("run"), "cluster.rollout=4"), prefix=prefix, env=ENV)
+    check(done.returncode != 0 and "3 ranks" in done.stderr and "1 to 4" in done.stderr, done.stderr[-2000:])
+    check(not os.path.exists(bench.path("run")), "a run directory was made")
+
+
+def bad_row(bench):
+    """An error of one role ends all of them, with its text."""
+    prefix, cluster = ranks(1, 1)
+    rows = read_json_lines(bench.fixture("rows.jsonl"))
+    for row in rows:
+        row["images"] = [bench.fixture(path) for path in row["images"]]
+    rows[1].pop("answer")
+    workbench.write_rows(bench.path("rows.jsonl"), rows)
+    done = bench.call(*tiny_run(bench, bench.path("run"), f"data.train_files={bench.path('rows.jsonl')}",
+                                "data.shuffle=false", *cluster), prefix=prefix, env=ENV)
+    check(done.returncode != 0 and "rows.jsonl:2" in done.stderr, done.stderr[-2000:])
+
+
+CASES = [equals_local, service_ranks, two_learners, killed, stopped, terminated, wrong_ranks, bad_row]
+
+if __name__ == "__main__":
+    workbench.main({case.__name__: case for case in CASES})

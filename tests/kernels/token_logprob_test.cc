@@ -1,0 +1,148 @@
+#include "kernels/token_logprob.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+
+#include "tests/kernels/reference.h"
+
+namespace ziprl::kernels {
+namespace {
+
+struct Shape {
+  std::string name;
+  int rows, vocab;
+  float temperature, deviation;
+  bool suppress;
+  friend void PrintTo(const Shape& s, std::ostream* out) { *out << s.name; }
+};
+
+struct LogitsCase {
+  explicit LogitsCase(const Shape& s) : shape(s) {
+    std::mt19937 rng(53);
+    logits = RandomFloats(rng, int64_t{s.rows} * s.vocab, s.deviation);
+    dlogprob = RandomFloats(rng, s.rows);
+    suppressed.resize(s.vocab);
+    for (auto& id : suppressed) id = s.suppress && rng() % 4 == 0;
+    suppressed[0] = 0;
+    for (int r = 0; r < s.rows; ++r) {
+      do {
+        target.resize(r);
+        target.push_back(rng() % s.vocab);
+      } while (suppressed[target[r]] != 0);
+    }
+  }
+  TokenLogprobParams Params() {
+    TokenLogprobParams p;
+    p.logits = logits.data(), p.rows = shape.rows, p.vocab = shape.vocab;
+    p.target = target.data(), p.suppressed = shape.suppress ? suppressed.data() : nullptr;
+    p.inv_temperature = 1.0f / shape.temperature;
+    return p;
+  }
+  // Softmax of row r in fp64.
+  std::vector<double> Probabilities(int r, double* lse) const {
+    std::vector<double> p(shape.vocab);
+    double top = -INFINITY, sum = 0.0;
+    for (int i = 0; i < shape.vocab; ++i) {
+      p[i] = suppressed[i] != 0
+                 ? -INFINITY
+                 : double(logits[int64_t{r} * shape.vocab + i]) * double(1.0f / shape.temperature);
+      top = std::max(top, p[i]);
+    }
+    for (double x : p) sum += std::exp(x - top);
+    *lse = top + std::log(sum);
+    for (double& x : p) x = std::exp(x - *lse);
+    return p;
+  }
+  Shape shape;
+  std::vector<float> logits, dlogprob;
+  std::vector<uint8_t> suppressed;
+  std::vector<int32_t> target;
+};
+
+class TokenLogprobTest : public testing::TestWithParam<Shape> {};
+
+TEST_P(TokenLogprobTest, ForwardMatchesFp64) {
+  LogitsCase c(GetParam());
+  std::vector<float> logprob(c.shape.rows), lse(c.shape.rows), entropy(c.shape.rows);
+  TokenLogprob(Backend::kCpu, c.Params(), logprob.data(), lse.data(), entropy.data(), nullptr);
+  for (int r = 0; r < c.shape.rows; ++r) {
+    double want_lse = 0.0, want_entropy = 0.0;
+    const auto p = c.Probabilities(r, &want_lse);
+    for (double x : p) want_entropy -= x > 0.0 ? x * std::log(x) : 0.0;
+    EXPECT_NEAR(lse[r], want_lse, 2e-6 * std::max(1.0, std::fabs(want_lse)));
+    EXPECT_NEAR(logprob[r], std::log(p[c.target[r]]), 5e-6);
+    EXPECT_NEAR(entropy[r], want_entropy, 5e-6 * std::max(1.0, want_entropy));
+  }
+}
+
+TEST_P(TokenLogprobTest, BackwardMatchesFp64) {
+  LogitsCase c(GetParam());
+  std::vector<float> logprob(c.shape.rows), lse(c.shape.rows);
+  TokenLogprob(Backend::kCpu, c.Params(), logprob.data(), lse.data(), nullptr, nullptr);
+  std::vector<double> want;
+  for (int r = 0; r < c.shape.rows; ++r) {
+    double unused = 0.0;
+    const auto p = c.Probabilities(r, &unused);
+    for (int i = 0; i < c.shape.vocab; ++i) {
+      want.push_back(c.dlogprob[r] / c.shape.temperature * ((i == c.target[r]) - p[i]));
+    }
+  }
+  TokenLogprobBackward(Backend::kCpu, c.Params(), lse.data(), c.dlogprob.data(), nullptr);
+  EXPECT_LE(RelativeError(c.logits, want), 1e-5);
+  for (int i = 0; i < c.shape.vocab; ++i) {
+    if (c.suppressed[i] != 0) {
+      EXPECT_EQ(c.logits[i], 0.0f);
+    }
+  }
+}
+
+TEST_P(TokenLogprobTest, ARowHasTheSameBitsAlone) {
+  LogitsCase c(GetParam());
+  std::vector<float> logprob(c.shape.rows), lse(c.shape.rows), entropy(c.shape.rows);
+  TokenLogprob(Backend::kCpu, c.Params(), logprob.data(), lse.data(), entropy.data(), nullptr);
+  for (int r = 0; r < c.shape.rows; ++r) {
+    TokenLogprobParams p = c.Params();
+    p.logits += int64_t{r} * p.vocab, p.target += r, p.rows = 1;
+    float alone[3];
+    TokenLogprob(Backend::kCpu, p, &alone[0], &alone[1], &alone[2], nullptr);
+    EXPECT_EQ(alone[0], logprob[r]);
+    EXPECT_EQ(alone[1], lse[r]);
+    EXPECT_EQ(alone[2], entropy[r]);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, TokenLogprobTest,
+                         testing::Values(Shape{"one_id", 2, 1, 1.0f, 1.0f, false},
+                                         Shape{"seven", 3, 7, 1.0f, 2.0f, true},
+                                         Shape{"vocab_700", 5, 700, 0.7f, 3.0f, true},
+                                         Shape{"vocab_512", 4, 512, 1.0f, 8.0f, false},
+                                         Shape{"vocab_152k", 2, 151936, 1.3f, 4.0f, true}),
+                         [](const auto& info) { return info.param.name; });
+
+TEST(TokenLogprobEdgeTest, ZeroGradientAndSuppressedTarget) {
+  float logits[] = {1, 2, 3}, logprob, lse;
+  const int32_t target = 1;
+  const uint8_t suppressed[] = {0, 1, 0};
+  TokenLogprobParams p;
+  p.logits = logits, p.rows = 1, p.vocab = 3, p.target = &target, p.suppressed = suppressed;
+  TokenLogprob(Backend::kCpu, p, &logprob, &lse, nullptr, nullptr);
+  EXPECT_EQ(logprob, -INFINITY);
+  EXPECT_NEAR(lse, 3 + std::log1p(std::exp(-2.0)), 1e-6);
+  const float zero = 0.0f;
+  TokenLogprobBackward(Backend::kCpu, p, &lse, &zero, nullptr);
+  for (float x : logits) EXPECT_EQ(x, 0.0f);
+}
+
+TEST(TokenLogprobDeathTest, TargetBeyondTheVocabulary) {
+  float logits[] = {1, 2, 3}, logprob, lse;
+  const int32_t target = 3;
+  TokenLogprobParams p;
+  p.logits = logits, p.rows = 1, p.vocab = 3, p.target = &target;
+  EXPECT_DEATH(TokenLogprob(Backend::kCpu, p, &logprob, &lse, nullptr, nullptr),
+               "TokenLogprob: required .*target.*given 3");
+}
+
+}  // namespace
+}  // namespace ziprl::kernels

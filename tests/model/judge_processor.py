@@ -1,0 +1,282 @@
+"""Chat template, prompts, pixels and positions against transformers. Usage: judge_processor.py PROBE WORK_DIR CASE"""
+import io
+import json
+import os
+import random
+import sys
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+import numpy as np
+import torch
+import transformers
+from PIL import Image
+
+from judging import check_equal, easy_vqa_texts, hexed, ids_of, probe, random_string, random_strings, write_json
+
+PROBE, WORK, CASE = sys.argv[1:4]
+DIR = os.path.join(WORK, CASE)
+
+
+def make_directory(patch=14, merge=2, min_pixels=56 * 56, max_pixels=28 * 28 * 1280):
+    """Tokenizer and processor files written by this project, a config.json by transformers."""
+    os.makedirs(DIR, exist_ok=True)
+    corpus = sorted(set(easy_vqa_texts())) + random_strings(200, 9)
+    with open(os.path.join(DIR, "tokenizer.json"), "w") as file:
+        file.write("\n".join(probe(PROBE, "train", 600, lines=map(hexed, corpus))) + "\n")
+    probe(PROBE, "files", DIR, patch, 2, merge, min_pixels, max_pixels)
+    config = transformers.Qwen2_5_VLConfig(
+        text_config=dict(vocab_size=640, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+                         num_attention_heads=2, num_key_value_heads=1, bos_token_id=None, eos_token_id=602,
+                         rope_parameters=dict(rope_type="default", rope_theta=1e4, mrope_section=[2, 3, 3])),
+        vision_config=dict(depth=2, hidden_size=32, intermediate_size=64, num_heads=2, patch_size=patch,
+                           spatial_merge_size=merge, window_size=patch * merge * 2, out_hidden_size=32,
+                           fullatt_block_indexes=[1]),
+        image_token_id=612, video_token_id=613, vision_start_token_id=609, vision_end_token_id=610)
+    write_json(os.path.join(DIR, "config.json"), config.to_dict())
+    return transformers.AutoProcessor.from_pretrained(DIR), config
+
+
+def random_messages(rng, max_images=3):
+    """Turns of text and images in any order; at least one user turn."""
+    messages = []
+    if rng.random() < 0.4:
+        messages.append({"role": "system", "content": [{"type": "text", "text": random_string(rng, 20)}]})
+    images = 0
+    for turn in range(rng.randrange(1, 5)):
+        content = []
+        for _ in range(rng.randrange(0, 4)):
+            if turn % 2 == 0 and images < max_images and rng.random() < 0.5:
+                content.append({"type": "image"})
+                images += 1
+            else:
+                content.append({"type": "text", "text": random_string(rng, rng.choice([1, 10, 40]))})
+        messages.append({"role": "assistant" if turn % 2 else "user", "content": content})
+    return messages, images
+
+
+def strip_placeholders(messages):
+    for message in messages:
+        for item in message["content"]:
+            if item["type"] == "text":
+                item["text"] = item["text"].replace("<|image_pad|>", "").replace("<|video_pad|>", "")
+    return messages
+
+
+def chat_template():
+    processor, _ = make_directory()
+    import trl
+    judge = open(os.path.join(os.path.dirname(trl.__file__), "chat_templates", "qwen2_5_vl.jinja")).read()
+    written = open(os.path.join(DIR, "chat_template.jinja")).read()
+    check_equal("template text", [written], [judge])
+    rng = random.Random(1)
+    rows = [{"messages": random_messages(rng)[0], "generate": rng.random() < 0.5} for _ in range(1500)]
+    rows.append({"messages": [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "x"}]}],
+                 "generate": True})
+    want = [processor.apply_chat_template(r["messages"], add_generation_prompt=r["generate"], tokenize=False)
+            .encode().hex() for r in rows]
+    check_equal("chat", probe(PROBE, "chat", lines=map(json.dumps, rows)), want, lambda i: str(rows[i]))
+
+
+def save_images(count, seed, low=20, high=220):
+    rng = np.random.default_rng(seed)
+    images = []
+    for i in range(count):
+        height, width = rng.integers(low, high, 2)
+        coarse = rng.integers(0, 256, (height // 7 + 1, width // 7 + 1, 3)).astype(np.uint8)
+        array = np.array(Image.fromarray(coarse).resize((int(width), int(height)), Image.BILINEAR))
+        noise = rng.integers(-40, 41, array.shape)
+        image = Image.fromarray(np.clip(array + noise, 0, 255).astype(np.uint8))
+        path = os.path.join(DIR, f"image_{i}.png")
+        image.save(path)
+        images.append((path, image))
+    return images
+
+
+def prompts():
+    processor, _ = make_directory()
+    images = save_images(6, 2)
+    rng = random.Random(2)
+    rows, want = [], []
+    for _ in range(150):
+        messages, count = random_messages(rng)
+        messages = strip_placeholders(messages)
+        chosen = [rng.choice(images) for _ in range(count)]
+        generate = rng.random() < 0.5
+        text = processor.apply_chat_template(messages, add_generation_prompt=generate, tokenize=False)
+        rows.append({"messages": messages, "images": [path for path, _ in chosen], "generate": generate})
+        batch = processor(text=[text], images=[image for _, image in chosen] or None)
+        want.append(list(map(int, batch["input_ids"][0])))
+    check_equal("prompt ids", ids_of(probe(PROBE, "prompt", DIR, lines=map(json.dumps, rows))), want,
+                lambda i: str(rows[i]))
+    from transformers import AutoTokenizer
+    tokenizer = AutoTokenizer.from_pretrained(DIR)
+    texts = random_strings(500, 7)
+    want = [tokenizer(text)["input_ids"] for text in texts]
+    path = os.path.join(DIR, "tokenizer.json")
+    check_equal("AutoTokenizer ids", ids_of(probe(PROBE, "encode", path, lines=map(hexed, texts))), want,
+                lambda i: texts[i])
+    check_equal("AutoTokenizer ends", [tokenizer.eos_token, tokenizer.pad_token], ["<|im_end|>", "<|endoftext|>"])
+
+
+def judge_pixels(processor, files):
+    """Grey levels may differ by one on at most 0.1 % of the values of an image."""
+    rows = [{"image": path, "out": f"{path}.raw"} for path in files]
+    grids = [json.loads(line) for line in probe(PROBE, "pixels", DIR, lines=map(json.dumps, rows))]
+    std = np.array(processor.image_processor.image_std)
+    level = 1.0 / (255.0 * std.max())
+    off = total = 0
+    for row, grid in zip(rows, grids):
+        with Image.open(row["image"]) as image:
+            batch = processor.image_processor(images=[image], return_tensors="pt")
+        if batch["image_grid_thw"][0].tolist() != grid[:3]:
+            sys.exit(f"{row['image']}: grid {grid[:3]}, expected {batch['image_grid_thw'][0].tolist()}")
+        want = batch["pixel_values"].numpy().astype(np.float64)
+        got = np.fromfile(row["out"], np.float32).reshape(want.shape)
+        difference = np.abs(got - want)
+        changed = difference > 1e-5
+        if changed.mean() > 1e-3 or difference.max() > 1.001 / (255.0 * std.min()):
+            sys.exit(f"{row['image']}: {100 * changed.mean():.3f} % of the values differ, by up to "
+                     f"{difference.max() / level:.2f} grey levels")
+        off += changed.sum()
+        total += changed.size
+    print(f"pixels: {len(files)} images, {off} of {total} values differ")
+
+
+def pixels():
+    for seed, (patch, merge, low, high, least, most) in enumerate([
+            (14, 2, 20, 300, 56 * 56, 28 * 28 * 1280), (14, 2, 200, 700, 56 * 56, 28 * 28 * 64),
+            (14, 2, 3, 60, 200 * 200, 28 * 28 * 1280), (4, 2, 10, 90, 64 * 64, 64 * 64), (7, 3, 30, 200, 2000, 90000)]):
+        processor, _ = make_directory(patch, merge, least, most)
+        judge_pixels(processor, [path for path, _ in save_images(12, seed, low, high)])
+
+
+def easy_vqa_pixels():
+    import easy_vqa
+    processor, _ = make_directory(patch=4, min_pixels=64 * 64, max_pixels=64 * 64)
+    paths = sorted(easy_vqa.get_test_image_paths().values())[:100]
+    copies = []
+    for path in paths:
+        copy = os.path.join(DIR, os.path.basename(path))
+        Image.open(path).save(copy)
+        with open(path, "rb") as source, open(copy, "wb") as target:
+            target.write(source.read())
+        copies.append(copy)
+    judge_pixels(processor, copies)
+
+
+def png_bytes(color, depth, width, height, rows, chunks=(), interlace=0):
+    """A PNG of any colour type, written by hand: Pillow writes only some."""
+    import struct
+    import zlib
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, interlace)
+    body = b"".join(chunk(name, data) for name, data in chunks)
+    packed = zlib.compress(b"".join(b"\0" + row for row in rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + body + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+def png_kinds():
+    processor, _ = make_directory(min_pixels=28 * 28, max_pixels=56 * 56)
+    rng = np.random.default_rng(4)
+    width, height = 37, 41
+    files = []
+    for color, channels, depths in ((0, 1, (1, 2, 4, 8, 16)), (2, 3, (8, 16)), (3, 1, (1, 2, 4, 8)),
+                                    (4, 2, (8, 16)), (6, 4, (8, 16))):
+        for depth in depths:
+            for key in (False, True):
+                if key and color in (4, 6) or key and (color, depth) == (0, 16):
+                    continue
+                row_bytes = (width * channels * depth + 7) // 8
+                rows = [rng.integers(0, 256, row_bytes).astype(np.uint8).tobytes() for _ in range(height)]
+                chunks = []
+                if color == 3:
+                    chunks.append((b"PLTE", rng.integers(0, 256, 3 << depth).astype(np.uint8).tobytes()))
+                    if key:
+                        chunks.append((b"tRNS", rng.integers(0, 256, max(1, (1 << depth) - 1))
+                                       .astype(np.uint8).tobytes()))
+                elif key and color == 0:
+                    chunks.append((b"tRNS", bytes([0, 1 if depth < 8 else rows[0][0]])))
+                elif key:
+                    chunks.append((b"tRNS", b"".join(bytes([0, rows[0][i * depth // 8]]) for i in range(3))))
+                path = os.path.join(DIR, f"kind_{color}_{depth}_{key}.png")
+                with open(path, "wb") as file:
+                    file.write(png_bytes(color, depth, width, height, rows, chunks))
+                files.append(path)
+    for mode in ("1", "L", "LA", "P", "RGB", "RGBA"):
+        path = os.path.join(DIR, f"mode_{mode}.png")
+        Image.fromarray(rng.integers(0, 256, (50, 33, 4)).astype(np.uint8), "RGBA").convert(mode).save(path)
+        files.append(path)
+    judge_pixels(processor, files)
+
+
+def jpeg_kinds():
+    processor, _ = make_directory(min_pixels=28 * 28, max_pixels=200 * 200)
+    images = [image for _, image in save_images(4, 5, 33, 150)]
+    files = []
+    for i, image in enumerate(images):
+        for name, options in (("444", dict(subsampling=0)), ("422", dict(subsampling=1)),
+                              ("420", dict(subsampling=2)), ("progressive", dict(progressive=True)),
+                              ("q20", dict(quality=20)), ("q100", dict(quality=100))):
+            path = os.path.join(DIR, f"jpeg_{i}_{name}.jpg")
+            image.save(path, "JPEG", **options)
+            files.append(path)
+        for mode in ("L", "CMYK"):
+            path = os.path.join(DIR, f"jpeg_{i}_{mode}.jpg")
+            image.convert(mode).save(path, "JPEG", quality=95)
+            files.append(path)
+    judge_pixels(processor, files)
+
+
+def smart_resize():
+    processor, _ = make_directory()
+    from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize as judge
+    rng = random.Random(8)
+    sizes = [[rng.randrange(1, 10 ** rng.randrange(1, 5)), rng.randrange(1, 10 ** rng.randrange(1, 5))]
+             for _ in range(5000)] + [[h, w] for h in range(1, 60) for w in range(1, 60)]
+    want = []
+    for height, width in sizes:
+        try:
+            size = judge(height, width, 28, 56 * 56, 28 * 28 * 1280)
+            want.append(list(size) if min(size) > 0 else None)
+        except ValueError:
+            want.append(None)
+    got = [json.loads(line) for line in probe(PROBE, "sizes", DIR, lines=map(json.dumps, sizes))]
+    check_equal("smart resize", got, want, lambda i: str(sizes[i]))
+
+
+def mrope():
+    _, config = make_directory()
+    from transformers import Qwen2_5_VLModel
+    with torch.device("meta"):
+        model = Qwen2_5_VLModel(config)
+    rng = random.Random(10)
+    rows, want = [], []
+    for _ in range(400):
+        ids, types, grids = [], [], []
+        for _ in range(rng.randrange(1, 7)):
+            length = rng.randrange(1, 12)
+            ids += [rng.randrange(600) for _ in range(length)]
+            types += [0] * length
+            if rng.random() < 0.6:
+                grid = [1, 2 * rng.randrange(1, 9), 2 * rng.randrange(1, 9)]
+                grids.append(grid)
+                ids += [612] * (grid[1] * grid[2] // 4)
+                types += [1] * (grid[1] * grid[2] // 4)
+        if rng.random() < 0.5 and types[-1] == 1:
+            ids.append(3)
+            types.append(0)
+        rows.append({"ids": ids, "grids": grids})
+        positions, delta = model.get_rope_index(
+            torch.tensor([ids]), torch.tensor([types]),
+            image_grid_thw=torch.tensor(grids) if grids else None)
+        want.append({"axes": positions[:, 0].tolist(), "next": int(delta) + len(ids)})
+    got = [json.loads(line) for line in probe(PROBE, "mrope", DIR, lines=map(json.dumps, rows))]
+    check_equal("positions", got, want, lambda i: str(rows[i]))
+
+
+CASES = {f.__name__: f for f in (chat_template, prompts, pixels, easy_vqa_pixels, png_kinds, jpeg_kinds,
+                                 smart_resize, mrope)}
+CASES[CASE]()

@@ -1,0 +1,193 @@
+#include "trainer/data/row.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/trainer/data/scratch.h"
+#include "trainer/data/image_store.h"
+
+namespace ziprl {
+namespace {
+
+class RowTest : public testing::Test {
+ protected:
+  RowTest() {
+    scratch_.Write("a.png", "image a");
+    scratch_.Write("b.png", "image b");
+  }
+  absl::StatusOr<Row> Parse(const std::string& line) {
+    return ParseRow(line, options_, scratch_.dir(), store_);
+  }
+  const Scratch scratch_;
+  RowOptions options_;
+  ImageStore store_;
+};
+
+std::string Shape(const Row& row) {  // "user:T I T" per turn
+  std::string out;
+  for (const Message& message : row.messages) {
+    out += message.role + ":";
+    for (const ContentItem& item : message.content) {
+      out += item.kind == ContentItem::Kind::kImage ? "<I>" : item.text;
+    }
+    out += "|";
+  }
+  return out;
+}
+
+TEST_F(RowTest, ProblemRow) {
+  const auto row = Parse(R"({"problem": "<image>What is <image>it?", "answer": 4, "kind": "count",
+                             "images": ["a.png", "b.png"], "data_source": "toy", "level": {"x": 1}})");
+  ASSERT_TRUE(row.ok()) << row.status();
+  EXPECT_EQ(Shape(*row), "user:<I>What is <I>it?|");
+  EXPECT_EQ(row->problem, "<image>What is <image>it?");
+  EXPECT_EQ(row->answer, "4");
+  EXPECT_EQ(row->kind, "count");
+  EXPECT_EQ(row->source, "toy");
+  ASSERT_EQ(row->images.size(), 2);
+  EXPECT_EQ(*row->images[0].bytes, "image a");
+  EXPECT_EQ(*row->images[1].bytes, "image b");
+  EXPECT_EQ(row->extra, (std::map<std::string, std::string>{{"level", R"({"x":1})"}}));
+}
+
+TEST_F(RowTest, PromptsAroundTheProblem) {
+  options_.system_prompt = "Be brief.";
+  options_.format_prompt = " One word.";
+  const auto row = Parse(R"({"problem": "Why?", "answer": "so"})");
+  ASSERT_TRUE(row.ok()) << row.status();
+  EXPECT_EQ(Shape(*row), "system:Be brief.|user:Why? One word.|");
+  EXPECT_EQ(row->problem, "Why?");
+}
+
+TEST_F(RowTest, MessagesRowWithFinalAnswer) {
+  const auto row = Parse(R"({"messages": [{"role": "system", "content": "S"},
+      {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What?"}]},
+      {"role": "assistant", "content": "red <image>"}], "image": "a.png", "response": "r"})");
+  ASSERT_TRUE(row.ok()) << row.status();
+  EXPECT_EQ(Shape(*row), "system:S|user:<I>What?|assistant:red <image>|");
+  EXPECT_EQ(row->answer, "red <image>");
+  EXPECT_EQ(row->problem, "<image>What?");
+  EXPECT_EQ(row->extra.at("response"), "\"r\"");
+  EXPECT_EQ(row->images.size(), 1);
+}
+
+TEST_F(RowTest, ItemsMayCarryTheirImages) {
+  const auto row = Parse(R"({"messages": [{"role": "user", "content": [
+      {"type": "image", "image": "b.png"}, {"type": "image"}, {"type": "text", "text": "?"}]}],
+      "images": ["a.png"], "answer": "x"})");
+  ASSERT_TRUE(row.ok()) << row.status();
+  EXPECT_EQ(*row->images[0].bytes, "image b");
+  EXPECT_EQ(*row->images[1].bytes, "image a");
+}
+
+TEST_F(RowTest, VerlRow) {
+  const auto row = Parse(R"({"prompt": [{"role": "user", "content": "<image>What?"}],
+      "images": [{"bytes": "aW1hZ2UgYQ==", "path": null}], "data_source": "geo",
+      "reward_model": {"style": "rule", "ground_truth": "7"}, "extra_info": {"index": 3}})");
+  ASSERT_TRUE(row.ok()) << row.status();
+  EXPECT_EQ(row->answer, "7");
+  EXPECT_EQ(*row->images[0].bytes, "image a");
+  EXPECT_EQ(row->extra.count("reward_model"), 1);
+}
+
+TEST_F(RowTest, ImageForms) {
+  for (const char* image : {R"("a.png")", R"({"path": "a.png"})",
+                            R"({"bytes": null, "path": "a.png"})", R"({"bytes": "aW1hZ2UgYQ=="})",
+                            R"("data:image/png;base64,aW1hZ2UgYQ==")", R"(["a.png"])"}) {
+    const auto row =
+        Parse(R"({"problem": "<image>", "answer": "x", "images": )" + std::string(image) + "}");
+    ASSERT_TRUE(row.ok()) << image << row.status();
+    EXPECT_EQ(*row->images[0].bytes, "image a");
+  }
+}
+
+TEST_F(RowTest, SameContentIsSharedWhateverItsName) {
+  scratch_.Write("copy.png", "image a");
+  const auto row = Parse(R"({"problem": "<image><image><image>", "answer": "x",
+      "images": ["a.png", "copy.png", {"bytes": "aW1hZ2UgYQ=="}]})");
+  ASSERT_TRUE(row.ok()) << row.status();
+  EXPECT_EQ(row->images[0].bytes, row->images[1].bytes);
+  EXPECT_EQ(row->images[0].bytes, row->images[2].bytes);
+  EXPECT_EQ(row->images[0].content_hash, row->images[2].content_hash);
+  EXPECT_EQ(store_.live(), 1);
+}
+
+TEST_F(RowTest, ListsAreIndependentQuestions) {
+  const auto rows = ParseQuestions(R"({"problem": ["<image>A?", "<image>B?"], "answer": ["a", 2],
+      "images": ["a.png"], "kind": "k"})",
+                                   options_, scratch_.dir(), store_);
+  ASSERT_TRUE(rows.ok()) << rows.status();
+  ASSERT_EQ(rows->size(), 2);
+  EXPECT_EQ((*rows)[1].problem, "<image>B?");
+  EXPECT_EQ((*rows)[1].answer, "2");
+  EXPECT_EQ((*rows)[0].images[0].bytes, (*rows)[1].images[0].bytes);
+  const auto one = ParseQuestions(R"({"problem": "A?", "answer": "a"})", options_, "", store_);
+  EXPECT_EQ(one->size(), 1);
+  EXPECT_FALSE(ParseQuestions(R"({"problem": ["A?"], "answer": "a"})", options_, "", store_).ok());
+  EXPECT_FALSE(ParseQuestions(R"({"problem": [], "answer": []})", options_, "", store_).ok());
+}
+
+TEST_F(RowTest, AnswerMayBeMissingWhereItIsNotNeeded) {
+  EXPECT_FALSE(Parse(R"({"problem": "A?"})").ok());
+  options_.require_answer = false;
+  EXPECT_TRUE(Parse(R"({"problem": "A?"})").ok());
+}
+
+struct BadRow {
+  const char* line;
+  const char* in_error;
+};
+
+class BadRowTest : public testing::TestWithParam<BadRow> {};
+
+TEST_P(BadRowTest, SaysWhatIsWrong) {
+  ImageStore store;
+  const absl::Status status = ParseRow(GetParam().line, RowOptions(), "", store).status();
+  EXPECT_FALSE(status.ok());
+  EXPECT_NE(std::string(status.message()).find(GetParam().in_error), std::string::npos) << status;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Rows, BadRowTest,
+    testing::Values(
+        BadRow{"{\"problem\": ", "broken JSON"}, BadRow{"[1]", "array, allowed is a JSON object"},
+        BadRow{"\"x\"", "string"}, BadRow{R"({"answer": "x"})", "no column 'problem'"},
+        BadRow{R"({"problem": "x"})", "no column 'answer'"},
+        BadRow{R"({"problem": "x", "answer": null})", "no column 'answer'"},
+        BadRow{R"({"problem": "x", "answer": [1]})", "'answer' is array"},
+        BadRow{R"({"problem": {}, "answer": "x"})", "'problem' is object"},
+        BadRow{R"({"problem": "<image>", "answer": "x"})", "1 <image> marks but 0 images"},
+        BadRow{R"({"problem": "x", "answer": "x", "images": [{"bytes": "eA=="}]})",
+               "0 <image> marks but 1 images"},
+        BadRow{R"({"problem": "<image>", "answer": "x", "images": ["none.png"]})", "none.png"},
+        BadRow{R"({"problem": "<image>", "answer": "x", "images": [{"bytes": "%"}]})", "no base64"},
+        BadRow{R"({"problem": "<image>", "answer": "x", "images": [{"bytes": ""}]})", "0 bytes"},
+        BadRow{R"({"problem": "<image>", "answer": "x", "images": [7]})", "image is number"},
+        BadRow{R"({"problem": "<image>", "answer": "x", "images": [{}]})", "allowed is a path"},
+        BadRow{R"({"problem": "<image>", "answer": "x", "images": ["data:x"]})", "data URI"},
+        BadRow{R"({"problem": "x", "answer": "x", "videos": ["v.mp4"]})", "videos"},
+        BadRow{R"({"messages": [], "answer": "x"})", "no user turn"},
+        BadRow{R"({"messages": [{"role": "tool", "content": "x"}]})", "role 'tool'"},
+        BadRow{R"({"messages": [{"role": "user"}]})", "'content'"},
+        BadRow{R"({"messages": ["x"]})", "'role'"},
+        BadRow{R"({"messages": [{"role": "user", "content": 3}]})", "content is number"},
+        BadRow{R"({"messages": [{"role": "user", "content": [{"type": "audio"}]}]})", "\"audio\""},
+        BadRow{R"({"messages": [{"role": "user", "content": [{"type": 3}]}]})", "type 3"}));
+
+TEST(ImageStoreTest, LetsGoOfWhatNobodyHolds) {
+  const Scratch scratch;
+  ImageStore store;
+  {
+    const auto held = store.FromFile(scratch.Write("a.png", "a"));
+    ASSERT_TRUE(held.ok());
+    EXPECT_EQ(store.live(), 1);
+    scratch.Write("a.png", "changed");
+    EXPECT_EQ(store.FromFile(scratch.Path("a.png"))->bytes, held->bytes);
+  }
+  EXPECT_EQ(store.live(), 0);
+  EXPECT_EQ(*store.FromFile(scratch.Path("a.png"))->bytes, "changed");
+  for (int i = 0; i < 5000; ++i) ASSERT_TRUE(store.FromBytes(std::to_string(i), "i").ok());
+  EXPECT_EQ(store.live(), 0);
+}
+
+}  // namespace
+}  // namespace ziprl

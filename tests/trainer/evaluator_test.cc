@@ -1,0 +1,186 @@
+#include "trainer/evaluator.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_split.h"
+#include "tests/trainer/data/scratch.h"
+#include "tests/trainer/fakes.h"
+
+namespace ziprl {
+namespace {
+
+PromptStream Questions(int count) {
+  return [count, next = 0]() mutable -> absl::StatusOr<std::optional<Prompt>> {
+    if (next == count) return std::nullopt;
+    Prompt prompt;
+    prompt.id = static_cast<uint64_t>(next);
+    prompt.row = next;
+    prompt.answer = absl::StrCat("a", next);
+    prompt.kind = next % 2 == 0 ? "even" : "odd";
+    prompt.source = "toy";
+    ++next;
+    return prompt;
+  };
+}
+
+// Right on even rows, and at low p on none.
+std::vector<Score> Judge(const Prompt& prompt, const std::vector<Completion>& completions) {
+  std::vector<Score> scores(completions.size());
+  for (size_t i = 0; i < scores.size(); ++i) {
+    scores[i].status = ScoreStatus::kScored;
+    scores[i].components["accuracy"] = prompt.row % 2 == 0 && completions[i].p > 0.3 ? 1.0 : 0.0;
+  }
+  return scores;
+}
+
+class EvaluatorTest : public testing::Test {
+ protected:
+  FakeModel model_;
+  FakeEngine engine_{model_};
+  EvalOptions options_;
+};
+
+TEST_F(EvaluatorTest, CurveByThresholdKindAndSource) {
+  options_.thresholds = {.5, .2};
+  const auto summary = Evaluate(engine_, Questions(10), Judge, options_);
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  EXPECT_EQ(summary->questions, 10);
+  ASSERT_EQ(summary->points.size(), 3);
+  EXPECT_EQ(summary->points[0].p, 1.0);
+  EXPECT_EQ(summary->points[0].all.accuracy, 0.5);
+  EXPECT_EQ(summary->points[0].all.kept_ratio, 1.0);
+  EXPECT_EQ(summary->points[1].all.kept_ratio, 0.5);
+  EXPECT_EQ(summary->points[2].all.accuracy, 0.0);
+  EXPECT_EQ(summary->points[1].by_kind.at("even").accuracy, 1.0);
+  EXPECT_EQ(summary->points[1].by_kind.at("odd").accuracy, 0.0);
+  EXPECT_EQ(summary->points[1].by_kind.at("odd").samples, 5);
+  EXPECT_EQ(summary->points[1].by_source.at("toy").samples, 10);
+  EXPECT_EQ(summary->points[1].all.response_length, 3.0);
+}
+
+TEST_F(EvaluatorTest, OneLeasePerQuestionWithEveryThreshold) {
+  std::vector<GroupLease> seen;
+  class Recorder : public RolloutEngine {
+   public:
+    Recorder(RolloutEngine& inner, std::vector<GroupLease>& seen) : inner_(inner), seen_(seen) {}
+    absl::StatusOr<std::vector<std::vector<Completion>>> Generate(
+        const std::vector<GroupLease>& leases) override {
+      seen_.insert(seen_.end(), leases.begin(), leases.end());
+      sizes.push_back(leases.size());
+      return inner_.Generate(leases);
+    }
+    PolicyVersion version() const override { return inner_.version(); }
+    std::vector<size_t> sizes;
+
+   private:
+    RolloutEngine& inner_;
+    std::vector<GroupLease>& seen_;
+  } recorder(engine_, seen);
+  options_.thresholds = {.5};
+  options_.n = 2;
+  options_.batch = 4;
+  options_.seed = 7;
+  ASSERT_TRUE(Evaluate(recorder, Questions(6), Judge, options_).ok());
+  EXPECT_EQ(recorder.sizes, (std::vector<size_t>{4, 2}));
+  ASSERT_EQ(seen.size(), 6);
+  std::vector<double> thresholds;
+  for (const SampleRequest& sample : seen[0].samples) thresholds.push_back(sample.p);
+  EXPECT_EQ(thresholds, (std::vector<double>{1, 1, .5, .5}));
+  EXPECT_EQ(seen[0].group_seed, 7);
+  EXPECT_EQ(seen[5].group_seed, 7);
+  EXPECT_NE(seen[0].samples[0].seed, seen[0].samples[1].seed);
+  EXPECT_NE(seen[0].samples[0].seed, seen[1].samples[0].seed);
+}
+
+TEST_F(EvaluatorTest, NotScoredLeavesTheDenominator) {
+  options_.dense = false;
+  const auto summary = Evaluate(
+      engine_, Questions(4),
+      [](const Prompt& prompt, const std::vector<Completion>& completions) {
+        std::vector<Score> scores = Judge(prompt, completions);
+        if (prompt.row % 2 == 1) scores[0].status = ScoreStatus::kFailed;
+        return scores;
+      },
+      options_);
+  ASSERT_TRUE(summary.ok());
+  EXPECT_EQ(summary->points[0].all.accuracy, 1.0);
+  EXPECT_EQ(summary->points[0].all.not_scored, 2);
+  EXPECT_EQ(summary->points[0].all.samples, 4);
+}
+
+TEST_F(EvaluatorTest, WritesALinePerQuestionAndASummary) {
+  const Scratch scratch;
+  options_.lines = scratch.Path("lines.jsonl");
+  const auto summary = Evaluate(engine_, Questions(3), Judge, options_);
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  std::vector<std::string> lines =
+      absl::StrSplit(scratch.Read("lines.jsonl"), '\n', absl::SkipEmpty());
+  ASSERT_EQ(lines.size(), 3);
+  const auto line = nlohmann::json::parse(lines[1]);
+  EXPECT_EQ(line["row"], 1);
+  EXPECT_EQ(line["kind"], "odd");
+  EXPECT_EQ(line["samples"].size(), 2);
+  EXPECT_EQ(line["samples"][1]["p"], .975);
+  EXPECT_EQ(line["samples"][1]["accuracy"], 0.0);
+  EXPECT_FALSE(scratch.Exists("lines.jsonl.partial"));
+  const auto json = nlohmann::json::parse(EvalSummaryJson(*summary));
+  EXPECT_EQ(json["questions"], 3);
+  EXPECT_EQ(json["p"], .975);
+  EXPECT_NEAR(json["dense_accuracy"].get<double>(), 2.0 / 3, 1e-12);
+  EXPECT_NEAR(json["kept_ratio"].get<double>(), 0.97, 1e-12);
+  EXPECT_EQ(json["curve"].size(), 2);
+  EXPECT_EQ(json["curve"][1]["by_kind"]["even"]["samples"], 2);
+}
+
+TEST_F(EvaluatorTest, MetricsForValidation) {
+  const Metrics metrics = EvalMetrics(*Evaluate(engine_, Questions(4), Judge, options_));
+  EXPECT_EQ(metrics.at("val/dense/accuracy"), 0.5);
+  EXPECT_EQ(metrics.at("val/p0.975/accuracy"), 0.5);
+  EXPECT_EQ(metrics.at("val/p0.975/accuracy/even"), 1.0);
+  EXPECT_EQ(metrics.at("val-core/toy/acc/mean@1"), 0.5);
+  EXPECT_NEAR(metrics.at("tokens/kept_ratio_fixed_p"), 0.97, 1e-12);
+}
+
+TEST_F(EvaluatorTest, AnErrorLeavesNoFile) {
+  const Scratch scratch;
+  options_.lines = scratch.Path("lines.jsonl");
+  options_.batch = 2;
+  engine_.bad_row = 3;
+  const absl::Status status = Evaluate(engine_, Questions(5), Judge, options_).status();
+  EXPECT_NE(std::string(status.message()).find("row 3"), std::string::npos) << status;
+  EXPECT_TRUE(std::filesystem::is_empty(scratch.dir()));
+}
+
+TEST_F(EvaluatorTest, RefusesWhatMakesNoSense) {
+  EXPECT_TRUE(absl::IsInvalidArgument(Evaluate(engine_, Questions(0), Judge, options_).status()));
+  options_.n = 0;
+  EXPECT_TRUE(absl::IsInvalidArgument(Evaluate(engine_, Questions(1), Judge, options_).status()));
+  options_.n = 1;
+  options_.dense = false;
+  options_.thresholds = {};
+  EXPECT_TRUE(absl::IsInvalidArgument(Evaluate(engine_, Questions(1), Judge, options_).status()));
+}
+
+TEST_F(EvaluatorTest, TheResultDoesNotDependOnTheBatch) {
+  std::vector<double> accuracies;
+  const auto exact = [](const Prompt& prompt, const std::vector<Completion>& completions) {
+    std::vector<Score> scores(completions.size());
+    for (size_t i = 0; i < scores.size(); ++i) {
+      scores[i].status = ScoreStatus::kScored;
+      scores[i].components["accuracy"] = completions[i].text == prompt.answer ? 1.0 : 0.0;
+    }
+    return scores;
+  };
+  for (int batch : {1, 3, 100}) {
+    options_.batch = batch;
+    accuracies.push_back(Evaluate(engine_, Questions(50), exact, options_)->points[1].all.accuracy);
+  }
+  EXPECT_EQ(accuracies[0], accuracies[1]);
+  EXPECT_EQ(accuracies[0], accuracies[2]);
+  EXPECT_NEAR(accuracies[0], 0.5, 0.3);
+}
+
+}  // namespace
+}  // namespace ziprl

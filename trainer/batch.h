@@ -1,0 +1,70 @@
+// Types -> tensors, the one crossing: scored groups become teacher-forced sequences, sequences
+// become units of work for threads and packs of rows for the model. No torch in this header.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "proto/types.h"
+
+namespace ziprl {
+
+struct Model;
+struct StepAdvantages;
+
+// One teacher-forced sequence. Row r is token r; the last token is predicted but never an input.
+struct TrainSequence {
+  int group = 0, sample = 0;                      // where it comes from
+  std::vector<int32_t> ids;                       // input rows [N]
+  int prompt_length = 0;                          // n; rows from n on are generated tokens
+  std::array<std::vector<int32_t>, 3> positions;  // rotary positions, [N] each
+  std::vector<int32_t> target_rows;               // rows whose next token counts, ascending [T]
+  std::vector<int32_t> target_ids;                // those tokens [T]
+  // First row that does not see row r [N]; empty = every later row does. Branches that share a
+  // prefix end where the next one begins.
+  std::vector<int32_t> row_ends;
+  std::vector<MediaRef> images;
+  int num_rows() const { return static_cast<int>(ids.size()); }
+};
+
+// The used samples of a step in order, group by group. InvalidArgument names the row and what is
+// wrong with the sample (empty response, ids out of range, placeholders that do not fit the
+// images).
+absl::StatusOr<std::vector<TrainSequence>> SequencesOf(const Model& model,
+                                                       const std::vector<ScoredGroup>& groups,
+                                                       const StepAdvantages& advantages);
+
+// Rotary positions of a prompt that is followed by `generated` text tokens.
+absl::StatusOr<std::array<std::vector<int32_t>, 3>> SequencePositions(
+    const Model& model, const std::vector<int32_t>& prompt_ids, const std::vector<MediaRef>& images,
+    int generated);
+
+// What one worker does at a time: the packs of a few sequences that share images.
+struct TrainUnit {
+  std::vector<std::vector<int>>
+      packs;  // indices of sequences; each pack is one forward and backward
+};
+
+struct UnitLimits {
+  int workers = 1;
+  int pack_tokens = 16384;  // rows of a pack, unless one sequence alone is longer
+  bool single = false;      // one sequence a pack (deterministic mode)
+};
+
+// Splits sequences (consecutive ones of one group stay together where there are groups enough for
+// all workers) into units of about equal rows. Depends on the lengths and the limits alone.
+std::vector<TrainUnit> MakeUnits(const std::vector<TrainSequence>& sequences,
+                                 const UnitLimits& limits);
+
+// The units of each rank: dealt out in order, so that what a group shares stays together.
+std::vector<std::vector<TrainUnit>> ShareUnits(const std::vector<TrainUnit>& units, int ranks);
+
+// Packs of each round's units, on the rank with the most of them (UnitRunner::set_rounds).
+std::vector<int> RoundsOf(const std::vector<std::vector<TrainUnit>>& shares);
+
+// Indices of the units' sequences, in the order of their packs.
+std::vector<int> SequencesOfUnits(const std::vector<TrainUnit>& units);
+
+}  // namespace ziprl

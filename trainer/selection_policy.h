@@ -1,0 +1,95 @@
+// The learner's side of token selection: replays the recorded kept sets or selects again with the
+// current weights, and lets the recipes `stochastic` and `surrogate` reach the selection's scores.
+// SPARSE_GRPO sections 2 (Consistency) and 3.
+#pragma once
+
+#include <numeric>
+#include <vector>
+
+#include "configs/run_config.h"
+#include "model/token_selection.h"
+#include "trainer/pack_pass.h"
+
+namespace ziprl {
+
+// Settings shared by all sequences of a run.
+struct SelectionRules {
+  ForceKeep force;
+  ProbeConfig probes;
+  int rescore_interval = 100;
+  int num_heads = 0;
+  bool recompute = false;                      // algorithm.selection
+  bool stochastic = false, surrogate = false;  // algorithm.sparsity
+  double temperature = 1.0;                    // T_sel
+  double weight = 0.0;                         // w_sel or w_soft
+  int num_layers = 0;
+  int64_t samples = 1;  // N of the step
+  const AlgorithmConfig* algorithm = nullptr;
+  const Device* device = nullptr;
+};
+
+// What one sequence brings to its selection and what the pass learns of it. One thread at a time.
+struct SelectionTask {
+  const Completion* completion = nullptr;
+  uint64_t group_seed = 0;
+  std::vector<uint8_t> is_visual;       // [n]
+  std::vector<double> layer_advantage;  // Adv_il, for `stochastic`
+  bool correct = false;                 // for `surrogate`
+  bool monitor = false;                 // select again and compare, whatever is replayed
+
+  // [layer][token] selection log-probs at the start of the step; filled by the first pass.
+  std::vector<std::vector<float>> old_logprob;
+
+  // Of the last pass.
+  std::vector<double> layer_loss;  // [layer] contribution to the step's loss
+  double max_drift = 0;            // max |lp - old| over decisions
+  double jaccard_sum = 0;
+  int jaccard_count = 0;
+  std::vector<double> soft_count;  // [layer], of `surrogate`
+  KeptSets used;                   // under `recompute` or `monitor`: the sets selected again
+
+  // Summed in the order of layers, whichever way the pass met them.
+  double loss() const { return std::accumulate(layer_loss.begin(), layer_loss.end(), 0.0); }
+  double soft_sum() const { return std::accumulate(soft_count.begin(), soft_count.end(), 0.0); }
+};
+
+// Token mask of image and video placeholders.
+std::vector<uint8_t> VisualMask(const Architecture& arch, const std::vector<int32_t>& ids);
+
+class SelectionPolicy : public LayerPolicy {
+ public:
+  // tasks: parallel to the pack's sequences.
+  SelectionPolicy(const SelectionRules& rules, std::vector<const TrainSequence*> sequences,
+                  std::vector<SelectionTask*> tasks);
+
+  absl::StatusOr<LayerPlan> Plan(int layer, int s, const at::Tensor& q,
+                                 const at::Tensor& k) override;
+  absl::Status Outputs(int layer, int s, const at::Tensor& q, const at::Tensor& k,
+                       std::vector<LayerOutput>* outputs) override;
+
+ private:
+  // Probes of a sequence's prompt, equal for all layers.
+  struct Probes {
+    std::vector<int32_t> limit, seen;
+    std::vector<uint8_t> forced;
+    at::Tensor index, limits;  // on the device
+  };
+
+  // Selects again: returns the plan and records the bitmaps in the task.
+  absl::StatusOr<LayerPlan> SelectAgain(int layer, int s, const at::Tensor& q, const at::Tensor& k);
+  Bitmap Rescore(int layer, int s, const std::vector<int32_t>& cache, int generated,
+                 const at::Tensor& q, const at::Tensor& k) const;
+  MassResult PromptMass(int s, const at::Tensor& q, const at::Tensor& k) const;
+  void Compare(int layer, SelectionTask* task) const;
+  LayerOutput StochasticOutput(int layer, int s, const MassResult& mass,
+                               const LayerSelection& selection);
+  LayerOutput SurrogateOutput(int layer, int s, const MassResult& mass,
+                              const LayerSelection& selection);
+
+  const SelectionRules& rules_;
+  std::vector<const TrainSequence*> sequences_;
+  std::vector<SelectionTask*> tasks_;
+  std::vector<Probes> probes_;
+};
+
+}  // namespace ziprl

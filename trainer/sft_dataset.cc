@@ -1,0 +1,158 @@
+#include "trainer/sft_dataset.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "configs/base/counter_rng.h"
+#include "configs/base/parallel.h"
+#include "configs/base/status_macros.h"
+#include "model/model.h"
+#include "trainer/data/epoch_order.h"
+#include "trainer/sft_sequence.h"
+
+namespace ziprl {
+namespace {
+
+std::string DirectoryOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "" : path.substr(0, slash);
+}
+
+absl::StatusOr<std::vector<double>> Cumulative(const SftConfig& sft,
+                                               const std::vector<double>& sizes) {
+  const std::vector<double>& weights = sft.weights.empty() ? sizes : sft.weights;
+  if (weights.size() != sizes.size()) {
+    return absl::InvalidArgumentError(absl::StrCat("sft.weights has ", weights.size(),
+                                                   " values for ", sizes.size(), " sft.files"));
+  }
+  const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
+  std::vector<double> cumulative;
+  double sum = 0;
+  for (double weight : weights) {
+    if (!(weight >= 0) || !(total > 0)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("sft.weights holds ", weight, "; 0 or more, and not all 0, is allowed"));
+    }
+    sum += weight;
+    cumulative.push_back(sum / total);
+  }
+  return cumulative;
+}
+
+uint64_t ImageKey(const TrainSequence& sequence) {
+  return sequence.images.empty() ? 0 : sequence.images[0].content_hash;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<SftDataset>> SftDataset::Open(const RunConfig& config) {
+  if (config.sft.files.empty()) return absl::InvalidArgumentError("sft.files is empty");
+  auto out = std::unique_ptr<SftDataset>(new SftDataset());
+  const DataConfig& data = config.data;
+  out->options_.prompt_key = data.prompt_key;
+  out->options_.answer_key = data.answer_key;
+  out->options_.image_key = data.image_key;
+  out->options_.video_key = data.video_key;
+  out->options_.system_prompt = data.system_prompt;
+  out->options_.format_prompt = data.format_prompt;
+  out->options_.require_answer = false;  // dialogues bring their own assistant turns
+  out->seed_ = static_cast<uint64_t>(data.seed) ^ DeriveSeed(config.trainer.seed, 0, 0);
+  out->shuffle_ = data.shuffle;
+  out->max_tokens_ = data.max_prompt_length + data.max_response_length;
+  std::vector<double> sizes;
+  for (const std::string& path : config.sft.files) {
+    ZIPRL_ASSIGN_OR_RETURN(std::unique_ptr<RowFile> file, RowFile::Open(path));
+    if (file->rows() == 0) return absl::InvalidArgumentError(path + ": holds no rows");
+    sizes.push_back(static_cast<double>(file->rows()));
+    out->files_.push_back(std::move(file));
+  }
+  ZIPRL_ASSIGN_OR_RETURN(out->cumulative_, Cumulative(config.sft, sizes));
+  out->drawn_.assign(out->files_.size(), 0);
+  return out;
+}
+
+int64_t SftDataset::rows() const {
+  int64_t total = 0;
+  for (const auto& file : files_) total += file->rows();
+  return total;
+}
+
+SftDataset::Place SftDataset::Draw() {
+  const auto number = static_cast<uint64_t>(draws_++);
+  const double u = PhiloxUniform53(seed_, static_cast<uint32_t>(number),
+                                   static_cast<uint32_t>(number >> 32), 0, RngStream::kSft);
+  Place place;
+  while (place.file + 1 < static_cast<int>(files_.size()) && u >= cumulative_[place.file]) {
+    ++place.file;
+  }
+  const int64_t rows = files_[place.file]->rows();
+  const int64_t drawn = drawn_[place.file]++;
+  place.row = drawn % rows;
+  if (shuffle_) {
+    const auto seed = static_cast<int64_t>(DeriveSeed(seed_, place.file, 1));
+    place.row = EpochOrder(rows, seed, drawn / rows).RowAt(drawn % rows);
+  }
+  return place;
+}
+
+void SftDataset::Seek(int64_t draws) {
+  draws_ = 0;
+  drawn_.assign(files_.size(), 0);
+  while (draws_ < draws) Draw();
+}
+
+absl::StatusOr<TrainSequence> SftDataset::Load(const Model& model, const Place& place) {
+  const RowFile& file = *files_[place.file];
+  const auto in_row = [&](const absl::Status& status) { return file.InRow(status, place.row); };
+  ZIPRL_ASSIGN_OR_RETURN(const std::string line, file.Read(place.row));
+  absl::StatusOr<std::vector<Row>> questions =
+      ParseQuestions(line, options_, DirectoryOf(file.path()), images_);
+  if (!questions.ok()) return in_row(questions.status());
+  std::vector<TrainSequence> sequences;
+  for (Row& row : *questions) {
+    if (row.messages.back().role != "assistant" && !row.answer.empty()) {
+      row.messages.push_back({"assistant", {{ContentItem::Kind::kText, row.answer}}});
+    }
+    absl::StatusOr<TrainSequence> sequence = DialogueSequence(model, row.messages, row.images);
+    if (!sequence.ok()) return in_row(sequence.status());
+    sequences.push_back(*std::move(sequence));
+  }
+  if (sequences.size() == 1) return std::move(sequences[0]);
+  return SharePrefix(sequences, model.arch.image_token);
+}
+
+absl::StatusOr<std::vector<TrainSequence>> SftDataset::Next(const Model& model, int count,
+                                                            int threads) {
+  std::vector<TrainSequence> out;
+  int64_t fruitless = 0;
+  while (static_cast<int>(out.size()) < count) {
+    std::vector<Place> places;
+    for (int i = static_cast<int>(out.size()); i < count; ++i) places.push_back(Draw());
+    std::vector<absl::StatusOr<TrainSequence>> loaded(places.size(), TrainSequence());
+    ParallelUnits(static_cast<int>(places.size()), threads,
+                  [&](int i, int) { loaded[i] = Load(model, places[i]); });
+    for (absl::StatusOr<TrainSequence>& sequence : loaded) {
+      ZIPRL_RETURN_IF_ERROR(sequence.status());
+      if (sequence->num_rows() + 1 <= max_tokens_) {
+        out.push_back(*std::move(sequence));
+        fruitless = 0;
+      } else if (++skipped_; ++fruitless > rows()) {
+        return absl::FailedPreconditionError(
+            absl::StrCat("no row of sft.files has at most ", max_tokens_,
+                         " tokens (data.max_prompt_length + data.max_response_length)"));
+      }
+    }
+  }
+  std::stable_sort(out.begin(), out.end(), [](const TrainSequence& a, const TrainSequence& b) {
+    return ImageKey(a) < ImageKey(b);
+  });
+  for (size_t i = 0; i < out.size(); ++i) {
+    const bool same = i > 0 && ImageKey(out[i]) != 0 && ImageKey(out[i]) == ImageKey(out[i - 1]);
+    out[i].group = same ? out[i - 1].group : static_cast<int>(i);
+  }
+  return out;
+}
+
+}  // namespace ziprl
