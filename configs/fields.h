@@ -233,6 +233,9 @@ void VisitCluster(Config& c, Visitor& visit) {
   visit("cluster.placement", c.placement, OneOf({"separate"}, "roles on devices of their own"));
   visit("cluster.tls", c.tls, Any("certificate folder of a cluster of processes"));
   visit("cluster.token_file", c.token_file, Any("shared secret of a cluster of processes"));
+  visit("cluster.mutual_tls", c.mutual_tls, Any("servers ask callers for a certificate too"));
+  visit("cluster.insecure", c.insecure,
+        Any("allow plain text, or no token, beyond this machine's loopback"));
   visit("cluster.deadline_s", c.deadline_s, Above(0, "seconds before a collective is given up"));
 }
 

@@ -137,6 +137,8 @@ struct ClusterConfig {
   std::string placement = "separate";
   std::string tls;
   std::string token_file;
+  bool mutual_tls = false;  // callers show a certificate too
+  bool insecure = false;    // plain text beyond this machine is allowed
   double deadline_s = 600;
 };
 

@@ -7,6 +7,7 @@
 #include "kernels/comm/tcp.h"
 #include "launch/command.h"
 #include "launch/command_config.h"
+#include "launch/job_security.h"
 #include "launch/rollout_role.h"
 
 namespace ziprl {
@@ -15,8 +16,7 @@ namespace {
 absl::Status Roll(const RunConfig& config, const std::string& coordinator,
                   const std::string& name) {
   InstallSignalFlags();
-  ZIPRL_ASSIGN_OR_RETURN(const RpcSecurity security,
-                         ReadRpcSecurity(config.cluster.tls, config.cluster.token_file));
+  ZIPRL_ASSIGN_OR_RETURN(const RpcSecurity security, JobSecurity(config.cluster));
   ZIPRL_ASSIGN_OR_RETURN(const auto rollout, RolloutRole::Open(config));
   // Started again it is a later incarnation of the same worker.
   const WorkerId worker{name, absl::ToUnixMicros(absl::Now())};

@@ -66,19 +66,15 @@ int RunStatus(const Args& args) {
       "A running coordinator: workers, version, queue, rates, last error.\n"
       "Example: ziprl status --coordinator 127.0.0.1:7070 --token-file run/token",
       "ziprl status");
-  std::string coordinator, token_file, ca, server_name;
+  std::string coordinator, token_file, tls_dir;
   bool json = false, insecure = false;
   app.add_option("--coordinator", coordinator, "host:port")->required();
   app.add_option("--token-file", token_file, "the job's token");
-  app.add_option("--ca", ca, "PEM file of the job's certificate authority (TLS)");
-  app.add_option("--server-name", server_name, "name in the server's certificate")
-      ->default_val(RpcSecurity::kJobName);
+  app.add_option("--tls-dir", tls_dir, "the job's ca.pem, cert.pem and key.pem");
   app.add_flag("--insecure", insecure, "plain text beyond this machine");
   app.add_flag("--json", json, "one JSON object");
   return ParseAndRun(app, args, [&]() -> absl::Status {
-    ZIPRL_ASSIGN_OR_RETURN(RpcSecurity security, ReadRpcSecurity("", token_file));
-    security.ca = ca;
-    security.server_name = server_name;
+    ZIPRL_ASSIGN_OR_RETURN(RpcSecurity security, ReadRpcSecurity(tls_dir, token_file));
     security.insecure = insecure;
     ZIPRL_ASSIGN_OR_RETURN(const CoordinatorSnapshot snapshot,
                            FetchSnapshot(coordinator, security, absl::Seconds(10)));

@@ -3,6 +3,7 @@
 #include "kernels/comm/mpi.h"
 #include "launch/cluster.h"
 #include "launch/command.h"
+#include "launch/job_security.h"
 #include "launch/train_learner.h"
 #include "launch/train_ranks.h"
 #include "launch/training_setup.h"
@@ -18,8 +19,7 @@ namespace {
 absl::Status TrainAlone(const RunConfig& config) {
   InstallSignalFlags();
   ZIPRL_ASSIGN_OR_RETURN(const LearnerSide side, LearnerSide::Make(config, nullptr));
-  ZIPRL_ASSIGN_OR_RETURN(const RpcSecurity security,
-                         ReadRpcSecurity(config.cluster.tls, config.cluster.token_file));
+  ZIPRL_ASSIGN_OR_RETURN(const RpcSecurity security, JobSecurity(config.cluster));
   ZIPRL_ASSIGN_OR_RETURN(const auto score, OpenScorer(config.reward, security));
   ZIPRL_ASSIGN_OR_RETURN(const auto engine,
                          MakeSparseEngine(TrainingEngineConfig(config), side.model, side.features));

@@ -12,6 +12,7 @@
 #include "configs/base/parallel.h"
 #include "configs/base/status_macros.h"
 #include "kernels/comm/tcp.h"
+#include "launch/job_security.h"
 
 namespace ziprl {
 namespace {
@@ -57,8 +58,7 @@ absl::StatusOr<Rank> Rank::Join(const RunConfig& config, comm::MpiWorld& world) 
   Communicator& all = world.communicator();
   Rank rank;
   ZIPRL_ASSIGN_OR_RETURN(rank.role_, AssignRole(config.cluster, all.rank(), all.size()));
-  ZIPRL_ASSIGN_OR_RETURN(rank.security_,
-                         ReadRpcSecurity(config.cluster.tls, config.cluster.token_file));
+  ZIPRL_ASSIGN_OR_RETURN(rank.security_, JobSecurity(config.cluster));
   rank.listen_ = ListenAddress(world.local_size() == all.size());
   const bool learns = rank.role_.role == Role::kLearner;
   const bool serves = !learns || rank.role_.index == 0;

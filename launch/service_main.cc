@@ -7,6 +7,7 @@
 #include "configs/base/shutdown.h"
 #include "configs/base/status_macros.h"
 #include "launch/command_config.h"
+#include "launch/job_security.h"
 
 namespace ziprl {
 
@@ -24,16 +25,17 @@ int ServiceMain(const std::string& name, const std::string& summary, const Args&
   app.add_option("--listen", options.listen, "host:port; port 0: the system chooses")->required();
   app.add_option("--token-file", token_file, "the job's token; default cluster.token_file");
   app.add_option("--tls-dir", tls_dir, "ca.pem, cert.pem, key.pem; default cluster.tls");
-  app.add_flag("--mutual", mutual, "ask clients for a certificate");
-  app.add_flag("--insecure", insecure, "allow plain text beyond this machine");
+  app.add_flag("--mutual", mutual, "ask clients for a certificate; default cluster.mutual_tls");
+  app.add_flag("--insecure", insecure,
+               "allow plain text beyond this machine; default cluster.insecure");
   return ParseAndRun(app, args, [&]() -> absl::Status {
     ZIPRL_ASSIGN_OR_RETURN(options.config, LoadCommandConfig(config, overrides));
-    const ClusterConfig& cluster = options.config.cluster;
-    ZIPRL_ASSIGN_OR_RETURN(options.security,
-                           ReadRpcSecurity(tls_dir.empty() ? cluster.tls : tls_dir,
-                                           token_file.empty() ? cluster.token_file : token_file));
-    options.security.mutual = mutual;
-    options.security.insecure = insecure;
+    ClusterConfig& cluster = options.config.cluster;
+    if (!tls_dir.empty()) cluster.tls = tls_dir;
+    if (!token_file.empty()) cluster.token_file = token_file;
+    cluster.mutual_tls |= mutual;
+    cluster.insecure |= insecure;
+    ZIPRL_ASSIGN_OR_RETURN(options.security, JobSecurity(cluster));
     InstallSignalFlags();
     return serve(options);
   });

@@ -12,6 +12,7 @@
 #include "configs/base/status_macros.h"
 #include "kernels/comm/watchdog.h"
 #include "launch/command_config.h"
+#include "launch/job_security.h"
 #include "launch/lead.h"
 #include "launch/rank.h"
 #include "launch/rollout_role.h"
@@ -148,8 +149,7 @@ absl::Status LearnAsRank(const RunConfig& given, const std::string& coordinator,
       InstallSignalFlags();  // rank 0 heeds them
       return FollowTheLead(config, all, *commands);
     }
-    ZIPRL_ASSIGN_OR_RETURN(const RpcSecurity security,
-                           ReadRpcSecurity(config.cluster.tls, config.cluster.token_file));
+    ZIPRL_ASSIGN_OR_RETURN(const RpcSecurity security, JobSecurity(config.cluster));
     return Lead({config, all, *commands, security, listen}, [&](TrainParts& parts) {
       return UseCoordinatorAt(coordinator, config, security, parts);
     });

@@ -1,9 +1,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_cat.h"
 #include "launch/command.h"
+#include "launch/job_security.h"
 #include "tests/trainer/data/scratch.h"
 #include "trainer/coordinator/coordinator_client.h"
 #include "trainer/coordinator/coordinator_server.h"
@@ -70,6 +73,34 @@ TEST_F(StatusTest, RefusalsAndSilenceAreErrorsOnStderr) {
   EXPECT_EQ(Run({"--token-file", token_}), 1);
   EXPECT_THAT(err_, HasSubstr(server_->address()));
   EXPECT_EQ(RunStatus({"--nonsense"}), 2);
+}
+
+TEST(JobSecurityTest, AMutualTlsJobIsSeenByThoseWithItsCertificateAlone) {
+  Scratch scratch;
+  ClusterConfig cluster;
+  cluster.mutual_tls = true;
+  EXPECT_THAT(std::string(JobSecurity(cluster).status().message()), HasSubstr("cluster.tls"));
+  cluster.tls = scratch.Path("secrets");
+  cluster.token_file = cluster.tls + "/token";
+  ASSERT_EQ(std::system(absl::StrCat("launch/job-secrets '", cluster.tls, "'").c_str()), 0);
+  const auto security = JobSecurity(cluster);
+  ASSERT_TRUE(security.ok()) << security.status();
+  auto run = std::make_shared<LocalCoordinator>(SampleBuffer::Config(), GroupPlan(),
+                                                [] { return Prompt(); });
+  const auto server = CoordinatorServer::Start(
+      "127.0.0.1:0", *security,
+      std::make_unique<CoordinatorHandler>(CoordinatorHandler::Config(), run));
+  ASSERT_TRUE(server.ok()) << server.status();
+
+  testing::internal::CaptureStdout();
+  EXPECT_EQ(RunStatus({"--coordinator", (*server)->address(), "--tls-dir", cluster.tls,
+                       "--token-file", cluster.token_file}),
+            0);
+  EXPECT_THAT(testing::internal::GetCapturedStdout(), HasSubstr("version 0"));
+  RpcSecurity stranger = *security;  // trusts the job, but has no certificate of it
+  stranger.cert.clear();
+  stranger.key.clear();
+  EXPECT_FALSE(FetchSnapshot((*server)->address(), stranger, absl::Seconds(2)).ok());
 }
 
 }  // namespace
