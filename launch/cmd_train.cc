@@ -2,14 +2,12 @@
 #include "configs/base/status_macros.h"
 #include "kernels/comm/mpi.h"
 #include "launch/cluster.h"
+#include "launch/colocated_worker.h"
 #include "launch/command.h"
 #include "launch/job_security.h"
 #include "launch/train_learner.h"
 #include "launch/train_ranks.h"
 #include "launch/training_setup.h"
-#include "rollout/sparse_engine.h"
-#include "rollout/worker.h"
-#include "trainer/exclusive_engine.h"
 #include "trainer/train_loop.h"
 
 namespace ziprl {
@@ -21,19 +19,13 @@ absl::Status TrainAlone(const RunConfig& config) {
   ZIPRL_ASSIGN_OR_RETURN(const LearnerSide side, LearnerSide::Make(config, nullptr));
   ZIPRL_ASSIGN_OR_RETURN(const RpcSecurity security, JobSecurity(config.cluster));
   ZIPRL_ASSIGN_OR_RETURN(const auto score, OpenScorer(config.reward, security));
-  ZIPRL_ASSIGN_OR_RETURN(const auto engine,
-                         MakeSparseEngine(TrainingEngineConfig(config), side.model, side.features));
-  Mutex weights;
-  ExclusiveEngine shared_engine(*engine, weights);
-  TrainParts parts = PartsOf(config, side, side.learner.get());
-  parts.weights = &weights;
-  parts.workers.push_back({"local", [&](Coordinator& coordinator, const std::atomic<bool>& stop) {
-                             WorkerOptions options;
-                             options.id = {"local", 1};
-                             options.max_groups = config.actor.global_batch_size;
-                             return RunWorker(options, coordinator, shared_engine, score,
-                                              [&stop] { return stop.load(); });
-                           }});
+  ZIPRL_ASSIGN_OR_RETURN(const auto worker, ColocatedWorker::Make(config, side));
+  TrainParts parts = PartsOf(config, side, &worker->learner());
+  worker->TakeTurns(worker->learner(), parts);
+  parts.workers.push_back(
+      {"local", [&](Coordinator& coordinator, const std::atomic<bool>& stop) {
+         return worker->Run({"local", 1}, coordinator, score, [&stop] { return stop.load(); });
+       }});
   ZIPRL_ASSIGN_OR_RETURN(const TrainResult result, RunTraining(config, parts));
   PrintResult(result);
   return absl::OkStatus();

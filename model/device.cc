@@ -1,7 +1,9 @@
 #include "model/device.h"
 
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <dlfcn.h>
+#include <malloc.h>
 
 #include "absl/strings/str_format.h"
 #include "kernels/cuda_plugin.h"
@@ -52,6 +54,11 @@ absl::StatusOr<Device> MakeDevice(const std::string& device, const std::string& 
         "build of LibTorch); use model.device=cpu, or auto");
   }
   return result;
+}
+
+void ReturnFreeMemory(c10::Device device) {
+  if (device.is_cuda()) c10::getDeviceAllocator(device.type())->emptyCache();
+  malloc_trim(0);
 }
 
 kernels::Stream CurrentStream(c10::Device device) {

@@ -32,6 +32,10 @@ struct Device {
 // cuda without a device is an error that says so and names the CPU alternative.
 absl::StatusOr<Device> MakeDevice(const std::string& device, const std::string& dtype);
 
+// Hands memory that no tensor uses back, so that others can have it: from torch's cache to the
+// device, from malloc's to the system.
+void ReturnFreeMemory(c10::Device device);
+
 // Torch's current stream on the device, as kernels/ take it; null on the CPU.
 kernels::Stream CurrentStream(c10::Device device);
 inline kernels::Backend BackendOf(const at::Tensor& tensor) {

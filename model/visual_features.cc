@@ -16,6 +16,8 @@
 namespace ziprl {
 namespace {
 
+constexpr int64_t kFrozenVersion = -1;
+
 // What was computed: pixels (model null) or tower outputs of one model at one version, tile size
 // included.
 struct Key {
@@ -142,7 +144,7 @@ absl::StatusOr<at::Tensor> VisualFeatures::Embeddings(const Model& model,
   for (const MediaRef& image : images) {
     Key key = PixelKey(model, image);
     key.model = &model;
-    key.version = model.vision_frozen ? -1 : model.version;
+    key.version = model.vision_frozen ? kFrozenVersion : model.version;
     key.tile_rows = compute.tile_rows;
     ZIPRL_ASSIGN_OR_RETURN(
         PatchTensor output, impl_->Get(key, [&]() -> absl::StatusOr<PatchTensor> {
@@ -155,6 +157,25 @@ absl::StatusOr<at::Tensor> VisualFeatures::Embeddings(const Model& model,
   }
   if (outputs.empty()) return at::Tensor();
   return outputs.size() == 1 ? outputs[0] : at::cat(outputs, 0);
+}
+
+void VisualFeatures::DropOutputs() {
+  MutexLock lock(&impl_->mutex);
+  for (auto it = impl_->entries.begin(); it != impl_->entries.end();) {
+    const bool passing = it->first.model != nullptr && it->first.version != kFrozenVersion;
+    if (!passing) {
+      ++it;
+      continue;
+    }
+    impl_->used -= it->second.bytes;
+    impl_->ages.erase(it->second.age);
+    it = impl_->entries.erase(it);
+  }
+}
+
+int64_t VisualFeatures::held_bytes() const {
+  MutexLock lock(&impl_->mutex);
+  return impl_->used;
 }
 
 int64_t VisualFeatures::decoded_images() const {

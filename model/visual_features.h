@@ -31,7 +31,11 @@ class VisualFeatures {
   absl::StatusOr<at::Tensor> Embeddings(const Model& model, const std::vector<MediaRef>& images,
                                         const Compute& compute);
 
+  // Forgets the tower outputs that the next version makes useless: those of a tower that trains.
+  void DropOutputs();
+
   int64_t decoded_images() const;  // how many decodes happened (a test counts them)
+  int64_t held_bytes() const;      // of the tensors that are kept
 
  private:
   struct Impl;

@@ -18,6 +18,10 @@ class RolloutEngine {
   virtual absl::StatusOr<std::vector<std::vector<Completion>>> Generate(
       const std::vector<GroupLease>& leases) = 0;
 
+  // Lets go of what earlier calls have left behind and the next version has no use for. Not while
+  // Generate runs.
+  virtual void FreeMemory() {}
+
   // Version of the weights the engine holds.
   virtual PolicyVersion version() const = 0;
 };

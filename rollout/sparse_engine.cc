@@ -93,6 +93,13 @@ class SparseEngine : public RolloutEngine {
     return out;
   }
 
+  // Caches and activations live as long as their Generate call; what outlives it is what the tower
+  // gave, and the memory that allocators keep.
+  void FreeMemory() override {
+    features_->DropOutputs();
+    ReturnFreeMemory(model_->device.device);
+  }
+
   PolicyVersion version() const override { return model_->version; }
 
  private:

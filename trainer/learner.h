@@ -43,6 +43,10 @@ class Learner {
   virtual absl::StatusOr<StepStats> Step(const std::vector<ScoredGroup>& groups,
                                          const StepAdvantages& advantages) = 0;
 
+  // An engine of this process shares the model's parameters (trainer/colocated_learner.h): until
+  // the next Step they are whole and stay as they are, and it generates.
+  virtual absl::Status BeginGeneration() { return absl::OkStatus(); }
+
   // actor.zero = 3: the model's parameters are whole from the first call to the second. Nothing to
   // do otherwise. `changed`: they were written to.
   virtual absl::Status GatherParams() { return absl::OkStatus(); }

@@ -89,10 +89,7 @@ std::string ReportText(const Metrics& m) {
 
 class TrainRun {
  public:
-  TrainRun(const RunConfig& config, TrainParts parts)
-      : config_(config),
-        parts_(std::move(parts)),
-        weights_(parts_.weights != nullptr ? *parts_.weights : own_weights_) {
+  TrainRun(const RunConfig& config, TrainParts parts) : config_(config), parts_(std::move(parts)) {
     result_.total_steps = TotalSteps(config, parts_.data->rows());
   }
 
@@ -131,8 +128,6 @@ class TrainRun {
 
   const RunConfig& config_;
   TrainParts parts_;
-  Mutex own_weights_;
-  Mutex& weights_;
 
   LoopState state_;
   int64_t saved_step_ = 0;
@@ -164,7 +159,6 @@ absl::Status TrainRun::Restore() {
   ZIPRL_ASSIGN_OR_RETURN(const std::optional<CheckpointState> from, ResolveResume(config_));
   if (!from.has_value()) return absl::OkStatus();
   ZIPRL_ASSIGN_OR_RETURN(state_, LoopStateFromJson(from->loop_state));
-  MutexLock lock(&weights_);
   ZIPRL_RETURN_IF_ERROR(parts_.read_model(from->dir));
   ZIPRL_RETURN_IF_ERROR(parts_.learner->LoadState(from->trainer_state));
   parts_.data->Seek(state_.position);
@@ -279,7 +273,6 @@ absl::Status TrainRun::Learn(const std::vector<ScoredGroup>& groups,
   metrics["actor/no_usable_group"] = AnyUsed(advantages) ? 0.0 : 1.0;
   if (!AnyUsed(advantages))
     return absl::OkStatus();  // all dropped or filtered: nothing to learn from
-  MutexLock lock(&weights_);
   weights_intact_ = false;
   ZIPRL_ASSIGN_OR_RETURN(const StepStats stats, parts_.learner->Step(groups, advantages));
   weights_intact_ = true;
@@ -288,16 +281,11 @@ absl::Status TrainRun::Learn(const std::vector<ScoredGroup>& groups,
   return absl::OkStatus();
 }
 
-absl::Status TrainRun::Publish() {
-  if (!parts_.publish) return absl::OkStatus();
-  MutexLock lock(&weights_);
-  return parts_.publish();
-}
+absl::Status TrainRun::Publish() { return parts_.publish ? parts_.publish() : absl::OkStatus(); }
 
 absl::Status TrainRun::Validate(StageTimer& timer, Metrics& metrics) {
   const bool due = Due(config_.trainer.val_freq, state_.step) || IsLast();
   if (!due || result_.interrupted || !parts_.validate) return absl::OkStatus();
-  MutexLock lock(&weights_);
   ZIPRL_ASSIGN_OR_RETURN(const Metrics validation, parts_.validate(state_.step));
   metrics.insert(validation.begin(), validation.end());
   timer.Lap("testing", metrics);
@@ -341,7 +329,6 @@ absl::Status TrainRun::Save() {
   contents.loop_state = LoopStateToJson(state_);
   contents.run_config_yaml = RunConfigToYaml(config_);
   contents.metrics = result_.metrics;
-  MutexLock lock(&weights_);
   ZIPRL_ASSIGN_OR_RETURN(result_.checkpoint, store_->Save(contents));
   saved_step_ = state_.step;
   save_seconds_ = timer.Total();

@@ -12,7 +12,6 @@
 
 #include "absl/status/statusor.h"
 #include "configs/base/clock.h"
-#include "configs/base/mutex.h"
 #include "configs/base/shutdown.h"
 #include "configs/run_config.h"
 #include "proto/coordinator.h"
@@ -38,17 +37,14 @@ struct TrainParts {
   // RestoreModel).
   std::function<absl::Status(const std::string&dir)> write_model, read_model;
 
-  // Brings the live weights to rollouts elsewhere; before the first step and behind every one,
-  // ahead of the version's announcement. May be null.
+  // Brings the live weights to rollouts: elsewhere, or by turns in this process
+  // (Learner::BeginGeneration); before the first step and behind every one, ahead of the version's
+  // announcement. May be null.
   std::function<absl::Status()> publish;
   std::string weights_address;  // host:port that serves them then
 
   // Metrics of the live weights on held-out questions. May be null.
   std::function<absl::StatusOr<Metrics>(int64_t step)> validate;
-
-  // Held while weights are written, validated or saved; an engine of this process that shares them
-  // is wrapped in ExclusiveEngine. May be null.
-  Mutex* weights = nullptr;
 
   // Finish the step, save, end. While there are not yet the samples of a step, that is at once.
   std::function<bool()> stop_requested = ShutdownRequested;

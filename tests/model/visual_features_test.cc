@@ -125,6 +125,21 @@ TEST_F(VisualFeaturesTest, OutputsFollowTheVersionUnlessTheTowerIsFrozen) {
   EXPECT_EQ(features.decoded_images(), 1);
 }
 
+TEST_F(VisualFeaturesTest, DroppedOutputsAreThoseThatTrainingChanges) {
+  VisualFeatures features;
+  const int64_t pixels = features.Patches(*model_, a_)->values.nbytes();
+  EXPECT_EQ(features.held_bytes(), pixels);
+  ASSERT_TRUE(features.Embeddings(*model_, {a_}, {}).ok());
+  EXPECT_GT(features.held_bytes(), pixels);
+  features.DropOutputs();
+  EXPECT_EQ(features.held_bytes(), pixels) << "the update needs the pixels";
+  model_->vision_frozen = true;
+  const at::Tensor frozen = *features.Embeddings(*model_, {a_}, {});
+  features.DropOutputs();
+  EXPECT_EQ(features.held_bytes(), pixels + static_cast<int64_t>(frozen.nbytes()));
+  EXPECT_EQ(features.decoded_images(), 1);
+}
+
 TEST_F(VisualFeaturesTest, UnreadableImageIsAnErrorEveryTime) {
   VisualFeatures features;
   const MediaRef broken = MediaFromBytes("not a picture", "row 17");

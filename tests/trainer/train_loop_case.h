@@ -15,7 +15,7 @@
 #include "rollout/worker.h"
 #include "tests/trainer/data/scratch.h"
 #include "tests/trainer/fakes.h"
-#include "trainer/exclusive_engine.h"
+#include "trainer/colocated_learner.h"
 #include "trainer/train_loop.h"
 
 namespace ziprl {
@@ -24,7 +24,7 @@ namespace ziprl {
 class TrainProcess {
  public:
   TrainProcess(RunConfig config, const std::string& rows)
-      : config_(std::move(config)), engine_(model_), shared_(engine_, weights_), learner_(model_) {
+      : config_(std::move(config)), engine_(model_), learner_(model_) {
     config_.data.train_files = {rows};
     data_ = *PromptDataset::Open(
         DatasetConfig(config_.data, config_.data.train_files),
@@ -35,8 +35,8 @@ class TrainProcess {
         });
     score_ = *MakeScorer(config_.reward);
     parts_.data = data_.get();
-    parts_.learner = &learner_;
-    parts_.weights = &weights_;
+    parts_.learner = &turns_;
+    parts_.publish = [this] { return turns_.BeginGeneration(); };
     parts_.version = [this] { return model_.version; };
     parts_.write_model = [this](const std::string& dir) {
       return WriteFileAtomically(dir + "/weight.txt", absl::StrFormat("%.17g", model_.weight));
@@ -62,7 +62,8 @@ class TrainProcess {
            if (before) {
              if (absl::Status status = before(coordinator); !status.ok()) return status;
            }
-           return RunWorker(options, coordinator, shared_, score_, [&stop] { return stop.load(); });
+           return RunWorker(options, coordinator, turns_.engine(), score_,
+                            [&stop] { return stop.load(); });
          }});
   }
 
@@ -71,9 +72,8 @@ class TrainProcess {
   RunConfig config_;
   FakeModel model_;
   FakeEngine engine_;
-  Mutex weights_;
-  ExclusiveEngine shared_;
   FakeLearner learner_;
+  ColocatedLearner turns_{learner_, engine_};
   GroupScorer score_;
   std::unique_ptr<PromptDataset> data_;
   TrainParts parts_;

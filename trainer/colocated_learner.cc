@@ -1,0 +1,83 @@
+#include "trainer/colocated_learner.h"
+
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "configs/base/status_macros.h"
+
+namespace ziprl {
+namespace {
+
+constexpr absl::Duration kLongestWait = absl::Milliseconds(200);
+
+}  // namespace
+
+class ColocatedLearner::TurnEngine : public RolloutEngine {
+ public:
+  explicit TurnEngine(ColocatedLearner& owner) : owner_(owner) {}
+
+  absl::StatusOr<std::vector<std::vector<Completion>>> Generate(
+      const std::vector<GroupLease>& leases) override {
+    MutexLock lock(&owner_.turn_);
+    const absl::Time deadline = absl::Now() + kLongestWait;
+    while (!owner_.open_ && absl::Now() < deadline) {
+      owner_.opened_.WaitWithTimeout(&owner_.turn_, deadline - absl::Now());
+    }
+    if (!owner_.open_) return absl::FailedPreconditionError("the learner has the parameters");
+    return owner_.inner_engine_.Generate(leases);
+  }
+
+  PolicyVersion version() const override {
+    MutexLock lock(&owner_.turn_);
+    return owner_.version_;
+  }
+
+ private:
+  ColocatedLearner& owner_;
+};
+
+ColocatedLearner::ColocatedLearner(Learner& learner, RolloutEngine& engine)
+    : learner_(learner), inner_engine_(engine), engine_(std::make_unique<TurnEngine>(*this)) {}
+
+ColocatedLearner::~ColocatedLearner() = default;
+
+RolloutEngine& ColocatedLearner::engine() { return *engine_; }
+
+absl::Status ColocatedLearner::BeginGeneration() {
+  if (generating_) return absl::OkStatus();
+  ZIPRL_RETURN_IF_ERROR(learner_.GatherParams());
+  generating_ = true;
+  MutexLock lock(&turn_);
+  open_ = true;
+  version_ = inner_engine_.version();
+  opened_.NotifyAll();
+  return absl::OkStatus();
+}
+
+void ColocatedLearner::EndGeneration() {
+  if (!generating_) return;
+  {
+    MutexLock lock(&turn_);
+    open_ = false;
+  }
+  inner_engine_.FreeMemory();
+  learner_.ReleaseParams(/*changed=*/false);
+  generating_ = false;
+}
+
+absl::StatusOr<StepStats> ColocatedLearner::Step(const std::vector<ScoredGroup>& groups,
+                                                 const StepAdvantages& advantages) {
+  EndGeneration();
+  return learner_.Step(groups, advantages);
+}
+
+absl::Status ColocatedLearner::GatherParams() {
+  return generating_ ? absl::OkStatus() : learner_.GatherParams();
+}
+
+void ColocatedLearner::ReleaseParams(bool changed) {
+  if (!generating_) learner_.ReleaseParams(changed);
+}
+
+}  // namespace ziprl
