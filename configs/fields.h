@@ -225,12 +225,15 @@ void VisitTrainer(Config& c, Visitor& visit) {
 template <typename Config, typename Visitor>
 void VisitCluster(Config& c, Visitor& visit) {
   visit("cluster.learner", c.learner, Between(1, 65536, "learner ranks (mpirun, srun)"));
-  visit("cluster.rollout", c.rollout, Between(1, 65536, "rollout ranks"));
+  visit("cluster.rollout", c.rollout,
+        Between(1, 65536, "rollout ranks; colocated: not counted, every learner rank generates"));
   visit("cluster.reward", c.reward,
         Between(0, 65536, "reward ranks; 0 = inside every rollout, or reward.endpoints"));
   visit("cluster.coordinator", c.coordinator,
         Between(0, 1, "coordinator ranks; 0 = a thread of rank 0"));
-  visit("cluster.placement", c.placement, OneOf({"separate"}, "roles on devices of their own"));
+  visit("cluster.placement", c.placement,
+        OneOf({"separate", "colocated"},
+              "rollouts on ranks of their own, or on the learner's with its weights, by turns"));
   visit("cluster.tls", c.tls, Any("certificate folder of a cluster of processes"));
   visit("cluster.token_file", c.token_file, Any("shared secret of a cluster of processes"));
   visit("cluster.mutual_tls", c.mutual_tls, Any("servers ask callers for a certificate too"));

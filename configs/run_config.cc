@@ -78,6 +78,23 @@ std::optional<FieldError> CheckWeights(const std::string& key, size_t weights,
                                       items, ": give one per item, or none")};
 }
 
+// Rollouts on the learner's ranks: nobody else generates, nothing is sampled during an update.
+std::optional<FieldError> CheckColocated(const RunConfig& c) {
+  if (!c.cluster.colocated()) return std::nullopt;
+  if (c.rollout.max_staleness > 0) {
+    return FieldError{"rollout.max_staleness",
+                      absl::StrCat("rollout.max_staleness = ", c.rollout.max_staleness,
+                                   ": cluster.placement = colocated needs 0 (a learner rank "
+                                   "generates or updates, never both)")};
+  }
+  if (c.cluster.rollout == 1 || c.cluster.rollout == c.cluster.learner) return std::nullopt;
+  return FieldError{
+      "cluster.rollout",
+      absl::StrCat("cluster.rollout = ", c.cluster.rollout, ": with cluster.placement = colocated ",
+                   "the learner's ranks generate (cluster.learner = ", c.cluster.learner,
+                   ") and no rank is a rollout's; leave cluster.rollout out")};
+}
+
 // Rules that join several fields.
 std::optional<FieldError> FindContradiction(const RunConfig& c) {
   if (c.rollout.thresholds.empty()) {
@@ -108,6 +125,7 @@ std::optional<FieldError> FindContradiction(const RunConfig& c) {
                       absl::StrCat("data.max_pixels = ", c.data.max_pixels,
                                    ": below data.min_pixels = ", c.data.min_pixels)};
   }
+  if (auto error = CheckColocated(c)) return error;
   if (auto error = CheckBetas("actor.optim", c.actor.optim)) return error;
   if (auto error = CheckBetas("sft.optim", c.sft.optim)) return error;
   if (auto error = CheckWeights("reward.weights", c.reward.weights.size(), "reward.functions",

@@ -134,12 +134,15 @@ struct TrainerConfig {
 
 struct ClusterConfig {
   int learner = 1, rollout = 1, reward = 0, coordinator = 0;
-  std::string placement = "separate";
+  std::string placement = "separate";  // separate | colocated
   std::string tls;
   std::string token_file;
   bool mutual_tls = false;  // callers show a certificate too
   bool insecure = false;    // plain text beyond this machine is allowed
   double deadline_s = 600;
+
+  bool colocated() const { return placement == "colocated"; }
+  int rollout_ranks() const { return colocated() ? 0 : rollout; }
 };
 
 struct RunConfig {

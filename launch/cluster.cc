@@ -11,9 +11,24 @@ namespace {
 
 std::vector<std::pair<Role, int>> Counts(const ClusterConfig& cluster) {
   return {{Role::kLearner, cluster.learner},
-          {Role::kRollout, cluster.rollout},
+          {Role::kRollout, cluster.rollout_ranks()},
           {Role::kReward, cluster.reward},
           {Role::kCoordinator, cluster.coordinator}};
+}
+
+// Where a role is played that has no ranks.
+std::string Instead(Role role) {
+  switch (role) {
+    case Role::kLearner:
+      return "none";
+    case Role::kRollout:
+      return "every learner (cluster.placement = colocated)";
+    case Role::kReward:
+      return "inside every rollout";
+    case Role::kCoordinator:
+      return "a thread of rank 0";
+  }
+  return "?";
 }
 
 }  // namespace
@@ -36,10 +51,8 @@ std::string RoleTable(const ClusterConfig& cluster) {
   std::string out = "role         cluster.<role>  ranks\n";
   int first = 0;
   for (const auto& [role, count] : Counts(cluster)) {
-    const std::string ranks = count > 0 ? absl::StrCat(first, " to ", first + count - 1)
-                              : role == Role::kCoordinator ? "a thread of rank 0"
-                              : role == Role::kReward      ? "inside every rollout"
-                                                           : "none";
+    const std::string ranks =
+        count > 0 ? absl::StrCat(first, " to ", first + count - 1) : Instead(role);
     absl::StrAppendFormat(&out, "%-12s %14d  %s\n", RoleName(role), count, ranks);
     first += count;
   }
@@ -49,7 +62,8 @@ std::string RoleTable(const ClusterConfig& cluster) {
 absl::StatusOr<RoleOfRank> AssignRole(const ClusterConfig& cluster, int rank, int ranks) {
   int wanted = 0;
   for (const auto& [role, count] : Counts(cluster)) wanted += count;
-  if (cluster.learner < 1 || cluster.rollout < 1 || wanted != ranks) {
+  const bool generates = cluster.colocated() || cluster.rollout >= 1;
+  if (cluster.learner < 1 || !generates || wanted != ranks) {
     return absl::InvalidArgumentError(
         absl::StrCat("the job has ", ranks, " ranks, the config's roles need ", wanted,
                      " (at least one learner and one rollout):\n", RoleTable(cluster)));

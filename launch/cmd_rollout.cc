@@ -15,6 +15,11 @@ namespace {
 
 absl::Status Roll(const RunConfig& config, const std::string& coordinator,
                   const std::string& name) {
+  if (config.cluster.colocated()) {
+    return absl::InvalidArgumentError(
+        "cluster.placement = colocated: the learner's ranks generate, there are no rollout workers "
+        "of their own");
+  }
   InstallSignalFlags();
   ZIPRL_ASSIGN_OR_RETURN(const RpcSecurity security, JobSecurity(config.cluster));
   ZIPRL_ASSIGN_OR_RETURN(const auto rollout, RolloutRole::Open(config));

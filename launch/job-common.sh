@@ -13,10 +13,16 @@ setting() {
     inside && index($0, key) == 1 { sub(/^[^:]*: */, ""); sub(/ *#.*/, ""); gsub(/"/, ""); print; exit }' <<<"$config"
 }
 
+# rollouts: how many workers of their own there are; colocated: none, the learner's ranks generate.
+rollouts() {
+  if [[ $(setting cluster placement) == colocated ]]; then echo 0; else setting cluster rollout; fi
+}
+
 # ranks: how many the roles of `cluster` need in all.
 ranks() {
-  local role sum=0
-  for role in learner rollout reward coordinator; do sum=$((sum + $(setting cluster $role))); done
+  local role sum
+  sum=$(rollouts)
+  for role in learner reward coordinator; do sum=$((sum + $(setting cluster $role))); done
   echo "$sum"
 }
 

@@ -15,16 +15,15 @@
 
 namespace ziprl {
 
-absl::Status Lead(const LeadContext& context,
-                  const std::function<absl::Status(TrainParts& parts)>& coordinate) {
+absl::Status Lead(const LeadContext& context, const Coordinate& coordinate) {
   const RunConfig& config = context.config;
   InstallSignalFlags();
   ZIPRL_ASSIGN_OR_RETURN(const LearnerSide side, LearnerSide::Make(config, &context.learners));
-  LeadLearner lead(*side.learner, context.commands);
-  ZIPRL_ASSIGN_OR_RETURN(
-      const auto weights,
-      ServedWeights::Start(config, *side.model, context.listen, context.security));
-
+  std::unique_ptr<ColocatedWorker> worker;
+  if (config.cluster.colocated()) {
+    ZIPRL_ASSIGN_OR_RETURN(worker, ColocatedWorker::Make(config, side));
+  }
+  LeadLearner lead(worker != nullptr ? worker->learner() : *side.learner, context.commands);
   TrainParts parts = PartsOf(config, side, &lead);
   parts.read_model = [&](const std::string& dir) -> absl::Status {
     ZIPRL_RETURN_IF_ERROR(lead.GatherParams());
@@ -33,9 +32,16 @@ absl::Status Lead(const LeadContext& context,
     lead.ReleaseParams(/*changed=*/true);
     return read;
   };
-  parts.publish = [&] { return weights->Publish(*side.model, lead); };
-  parts.weights_address = weights->address();
-  ZIPRL_RETURN_IF_ERROR(coordinate(parts));
+  std::unique_ptr<ServedWeights> weights;
+  if (worker != nullptr) {
+    worker->TakeTurns(lead, parts);
+  } else {
+    ZIPRL_ASSIGN_OR_RETURN(
+        weights, ServedWeights::Start(config, *side.model, context.listen, context.security));
+    parts.publish = [&] { return weights->Publish(*side.model, lead); };
+    parts.weights_address = weights->address();
+  }
+  ZIPRL_RETURN_IF_ERROR(coordinate(parts, worker.get()));
   ZIPRL_ASSIGN_OR_RETURN(const TrainResult result, RunTraining(config, parts));
   ZIPRL_RETURN_IF_ERROR(lead.End());
   PrintResult(result);
@@ -52,7 +58,9 @@ absl::Status UseCoordinatorAt(const std::string& address, const RunConfig& confi
   client.stop_requested = ShutdownRequested;
   ZIPRL_ASSIGN_OR_RETURN(std::shared_ptr<CoordinatorClient> coordinator,
                          CoordinatorClient::Connect(client));
-  LogInfo(absl::StrCat("coordinator at ", address, ", weights at ", parts.weights_address));
+  LogInfo(absl::StrCat(
+      "coordinator at ", address, ", weights ",
+      parts.weights_address.empty() ? "shared with the rollouts" : "at " + parts.weights_address));
   parts.begin_run = [coordinator](const RunStart& start) -> absl::StatusOr<Coordinator*> {
     ZIPRL_RETURN_IF_ERROR(coordinator->BeginRun(start));
     return coordinator.get();
@@ -62,10 +70,16 @@ absl::Status UseCoordinatorAt(const std::string& address, const RunConfig& confi
 }
 
 absl::Status FollowTheLead(const RunConfig& config, comm::Communicator& learners,
-                           comm::Communicator& commands) {
+                           comm::Communicator& commands, const Colocation& colocation) {
   ZIPRL_ASSIGN_OR_RETURN(const LearnerSide side, LearnerSide::Make(config, &learners));
-  return FollowLead(config, *side.learner, commands,
-                    [&](const std::string& dir) { return RestoreModel(dir, *side.model); });
+  const ReadModel read = [&](const std::string& dir) { return RestoreModel(dir, *side.model); };
+  if (!config.cluster.colocated()) return FollowLead(config, *side.learner, commands, read);
+  ZIPRL_ASSIGN_OR_RETURN(const auto worker, ColocatedWorker::Make(config, side));
+  worker->Start([&colocation, &it = *worker] { return colocation.work(it); }, colocation.end_job);
+  const absl::Status status = FollowLead(config, worker->learner(), commands, read);
+  // Its thread may be waiting for ranks that do not come.
+  if (!status.ok()) colocation.end_job(status);
+  return status;
 }
 
 }  // namespace ziprl

@@ -1,6 +1,7 @@
 #!/bin/bash
 # launch/local.sh CONFIG [key=value ...]: a run whose roles are jobs of their own on this machine: a coordinator,
-# cluster.reward reward services, cluster.rollout rollout workers and a learner (mpirun with cluster.learner ranks).
+# cluster.reward reward services, cluster.rollout rollout workers (cluster.placement = colocated: none, the learner
+# generates) and a learner (mpirun with cluster.learner ranks).
 # Any of them but the learner may die: it is started again, also when it was stopped for long. The learner's end is
 # the run's, and its exit code this script's; the same command goes on from the last checkpoint.
 # SIGTERM: finish the step, save, end. Logs of the roles lie in RUN_DIRECTORY.logs/, their pids in there too.
@@ -8,12 +9,12 @@
 set -euo pipefail
 exec </dev/null
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-[[ $# -gt 0 ]] || { sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[[ $# -gt 0 ]] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 source "$here/launch/job-common.sh"
 read_config "$@"
 make_secrets
 mkdir -p "$logs"
-learners=$(setting cluster learner) rollouts=$(setting cluster rollout) rewards=$(setting cluster reward)
+learners=$(setting cluster learner) rollouts=$(rollouts) rewards=$(setting cluster reward)
 deadline=$(setting cluster deadline_s)
 deadline=${deadline%.*}
 patience=$((deadline / 2 < 60 ? deadline / 2 + 1 : 60)) # seconds that a process may be stopped
@@ -76,7 +77,7 @@ for ((i = 0; i < rollouts; i++)); do
   : >"$logs/rollout-$i.log"
   start "rollout-$i"
 done
-learner=("$ziprl" learn "${common[@]}" --coordinator "$coordinator")
+learner=("$ziprl" learn "${common[@]}" "${judges[@]}" --coordinator "$coordinator")
 if ((learners > 1)); then
   # shellcheck disable=SC2206
   learner=(mpirun -np "$learners" --bind-to none ${MPIRUN_OPTIONS:-} "${learner[@]}")

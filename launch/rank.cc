@@ -61,7 +61,7 @@ absl::StatusOr<Rank> Rank::Join(const RunConfig& config, comm::MpiWorld& world) 
   ZIPRL_ASSIGN_OR_RETURN(rank.security_, JobSecurity(config.cluster));
   rank.listen_ = ListenAddress(world.local_size() == all.size());
   const bool learns = rank.role_.role == Role::kLearner;
-  const bool serves = !learns || rank.role_.index == 0;
+  const bool serves = !learns || rank.role_.index == 0 || config.cluster.colocated();
   ZIPRL_ASSIGN_OR_RETURN(rank.learners_,
                          all.Split("learners", learns ? 0 : -1, all.rank(), "learners"));
   ZIPRL_ASSIGN_OR_RETURN(rank.commands_, SplitCommands(all, learns));

@@ -34,8 +34,8 @@ class Rank {
     std::string coordinator;
     std::vector<std::string> rewards;
   };
-  // Rank 0 and every rank that is no learner, once each: where the services are; `mine` is this
-  // rank's service of `kind`, empty for none.
+  // Rank 0 and every rank that generates, scores or coordinates, once each: where the services are;
+  // `mine` is this rank's service of `kind`, empty for none.
   absl::StatusOr<Addresses> Meet(Role kind, const std::string& mine);
   // The same ranks: servers serve until the last of their callers is done, however long the run is.
   absl::Status LeaveTogether();
@@ -45,7 +45,7 @@ class Rank {
   RpcSecurity security_;
   std::string listen_;
   std::unique_ptr<comm::Communicator> learners_, commands_;
-  std::unique_ptr<comm::Communicator> services_;  // rank 0 and every rank that is no learner
+  std::unique_ptr<comm::Communicator> services_;  // the ranks that Meet
 };
 
 // Collective: the threads this rank may use: the cores it may run on, divided by the ranks of its

@@ -45,6 +45,12 @@ absl::Status RolloutRole::Connect(const std::string& address, const RpcSecurity&
 // A learner that was started again serves elsewhere, and only a new lease says where: so a fetch
 // that does not get on is given up early, and one that gets on is given more time.
 absl::Status RolloutRole::Follow(const GroupLease& lease, const RpcSecurity& security) {
+  if (lease.weights.empty()) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "the lease of version %d says nowhere to get weights from: the run's learner generates "
+        "itself (cluster.placement = colocated)",
+        lease.version));
+  }
   if (weights_ == nullptr || lease.weights != weights_address_) {
     ZIPRL_RETURN_IF_ERROR(Connect(lease.weights, security));
   }

@@ -17,6 +17,7 @@ namespace {
 // First byte of a command; the rest is its argument.
 enum Command : char {
   kStep = 's',  // groups, each as 8 bytes of length and a v1::ScoredGroup
+  kGenerate = 'n',
   kGather = 'g',
   kRelease = 'r',  // "1" if changed
   kSave = 'w',     // directory
@@ -72,6 +73,11 @@ absl::StatusOr<StepStats> LeadLearner::Step(const std::vector<ScoredGroup>& grou
   return learner_.Step(groups, advantages);
 }
 
+absl::Status LeadLearner::BeginGeneration() {
+  ZIPRL_RETURN_IF_ERROR(Send(kGenerate, ""));
+  return learner_.BeginGeneration();
+}
+
 absl::Status LeadLearner::GatherParams() {
   ZIPRL_RETURN_IF_ERROR(Send(kGather, ""));
   return learner_.GatherParams();
@@ -117,6 +123,9 @@ absl::Status FollowLead(const RunConfig& config, Learner& learner, comm::Communi
         ZIPRL_RETURN_IF_ERROR(learner.Step(groups, advantages).status());
         break;
       }
+      case kGenerate:
+        ZIPRL_RETURN_IF_ERROR(learner.BeginGeneration());
+        break;
       case kGather:
         ZIPRL_RETURN_IF_ERROR(learner.GatherParams());
         break;

@@ -27,6 +27,7 @@ class LeadLearner : public Learner {
 
   absl::StatusOr<StepStats> Step(const std::vector<ScoredGroup>& groups,
                                  const StepAdvantages& advantages) override;
+  absl::Status BeginGeneration() override;
   absl::Status GatherParams() override;
   void ReleaseParams(bool changed) override;
   absl::Status SaveState(const std::string& dir) const override;

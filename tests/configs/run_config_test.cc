@@ -13,6 +13,18 @@ using ::testing::HasSubstr;
 
 TEST(RunConfigTest, DefaultsAreValid) { EXPECT_TRUE(RunConfig().Validate().ok()); }
 
+TEST(RunConfigTest, ColocatedLearnersNeedNoRolloutsNamed) {
+  RunConfig config;
+  config.cluster.placement = "colocated";
+  config.cluster.learner = 8;
+  EXPECT_TRUE(config.Validate().ok()) << config.Validate();
+  EXPECT_EQ(config.cluster.rollout_ranks(), 0);
+  config.cluster.rollout = 8;
+  EXPECT_TRUE(config.Validate().ok()) << config.Validate();
+  config.cluster.placement = "separate";
+  EXPECT_EQ(config.cluster.rollout_ranks(), 8);
+}
+
 struct BadValue {
   std::string name;
   std::function<void(RunConfig&)> spoil;
@@ -90,6 +102,20 @@ INSTANTIATE_TEST_SUITE_P(
                    c.data.max_pixels = 50;
                  },
                  "data.max_pixels = 50: below data.min_pixels = 100"},
+        BadValue{"ColocatedAndStale",
+                 [](RunConfig& c) {
+                   c.cluster.placement = "colocated";
+                   c.rollout.max_staleness = 1;
+                 },
+                 "rollout.max_staleness = 1: cluster.placement = colocated needs 0"},
+        BadValue{"ColocatedAndRollouts",
+                 [](RunConfig& c) {
+                   c.cluster.placement = "colocated";
+                   c.cluster.learner = 2;
+                   c.cluster.rollout = 4;
+                 },
+                 "cluster.rollout = 4: with cluster.placement = colocated the learner's ranks "
+                 "generate (cluster.learner = 2)"},
         BadValue{"NoLearner", [](RunConfig& c) { c.cluster.learner = 0; },
                  "cluster.learner = 0: must be in [1, 65536]"}),
     [](const auto& info) { return info.param.name; });

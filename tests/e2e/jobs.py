@@ -82,6 +82,18 @@ def equals_local(bench):
     check_like_local(bench, bench.path("run"), 3)
 
 
+def colocated(bench):
+    """The learner generates itself, for a coordinator that is a job of its own; a rollout worker is refused."""
+    out = bench.path("run")
+    job = Job(bench, out, "trainer.max_steps=3", "cluster.placement=colocated", "cluster.reward=1")
+    stray = tiny_run(bench, bench.path("stray"), "cluster.placement=colocated")[1:]
+    done = bench.call("rollout", *stray, "--coordinator", "127.0.0.1:1")
+    check(done.returncode != 0 and "cluster.placement = colocated" in done.stderr, done.stderr)
+    finish(job)
+    check(not os.path.exists(f"{out}.logs/rollout-0.log"), "a rollout worker was started")
+    check_like_local(bench, out, 3)
+
+
 def roles_die(bench):
     """Workers, the reward service and the coordinator are killed, stopped and ended: bit for bit the same run."""
     steps = 24
@@ -148,7 +160,7 @@ def refused(bench):
     finish(job)
 
 
-CASES = [equals_local, roles_die, learner_dies, asked_to_stop, refused]
+CASES = [equals_local, colocated, roles_die, learner_dies, asked_to_stop, refused]
 
 if __name__ == "__main__":
     workbench.main({case.__name__: case for case in CASES})

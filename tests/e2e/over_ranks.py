@@ -22,6 +22,19 @@ def ranks(learner, rollout, reward=0, coordinator=0):
         f"cluster.coordinator={coordinator}"]
 
 
+def colocated(learner, reward=0, coordinator=0):
+    """Learner ranks that generate themselves; cluster.rollout is left out."""
+    return [*MPIRUN, "-np", str(learner + reward + coordinator)], [
+        "cluster.placement=colocated", f"cluster.learner={learner}", f"cluster.reward={reward}",
+        f"cluster.coordinator={coordinator}"]
+
+
+def run_colocated(bench, out, learner, *more, reward=0, coordinator=0):
+    prefix, cluster = colocated(learner, reward, coordinator)
+    bench.run(*tiny_run(bench, out, "rollout.log_completions=true", *cluster, *more), prefix=prefix, env=ENV)
+    return out
+
+
 def run_over(bench, out, learner, rollout, *more, reward=0, coordinator=0):
     prefix, cluster = ranks(learner, rollout, reward, coordinator)
     bench.run(*tiny_run(bench, out, "rollout.log_completions=true", *cluster, *more), prefix=prefix, env=ENV)
@@ -73,6 +86,57 @@ def two_learners(bench):
     check(len(read_json_lines(bench.path("zero_3", "metrics.jsonl"))) == 3, "no third step")
 
 
+def colocated_equals_separate(bench):
+    """Rollouts on the learner's ranks: the bits of one process, and of as many learner ranks with rollouts apart."""
+    steps = ["trainer.max_steps=3"]
+    bench.run(*tiny_run(bench, bench.path("local"), "rollout.log_completions=true", *steps))
+    apart = run_over(bench, bench.path("apart"), 2, 1, "actor.zero=0", *steps)
+    one = run_colocated(bench, bench.path("one"), 1, *steps, reward=1, coordinator=1)
+    two = [run_colocated(bench, bench.path(f"zero_{level}"), 2, f"actor.zero={level}", *steps) for level in (0, 3)]
+    for like, out in ((bench.path("local"), one), (apart, two[0]), (apart, two[1])):
+        same_samples(like, out)
+        check_same_files(f"{like}/step_3", f"{out}/step_3", ["model.safetensors"])
+        check_same_metrics(f"{like}/metrics.jsonl", f"{out}/metrics.jsonl")
+    done = bench.call(*tiny_run(bench, bench.path("wrong"), "cluster.placement=colocated", "cluster.learner=3"),
+                      prefix=colocated(2)[0], env=ENV)
+    check(done.returncode != 0 and "2 ranks" in done.stderr and "every learner" in done.stderr, done.stderr[-2000:])
+
+
+def colocated_lost(bench):
+    """Either rank is killed, then the job is asked to stop: the run goes on exactly from what was saved."""
+    out = bench.path("run")
+    prefix, cluster = colocated(2)
+    run = tiny_run(bench, out, "trainer.max_steps=400", "trainer.save_freq=1", "trainer.save_limit=2",
+                   "cluster.deadline_s=10", "actor.zero=3", *cluster)
+    done = strike(bench, out, (0, 1), signal.SIGKILL, lambda: bench.start(*run, prefix=prefix, env=ENV))
+    process = bench.start(*run, prefix=prefix, env=ENV)
+    wait_for_step(process, out, done + 2)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    last = steps_of(out)
+    check(os.readlink(f"{out}/latest") == f"step_{last}", os.readlink(f"{out}/latest"), last, errors[-2000:])
+    last += 2
+    run_colocated(bench, out, 2, "actor.zero=3", f"trainer.max_steps={last}")
+    straight = run_colocated(bench, bench.path("straight"), 2, f"trainer.max_steps={last}")
+    check_same_files(f"{straight}/step_{last}", f"{out}/step_{last}", ["model.safetensors"])
+    check_same_metrics(f"{straight}/metrics.jsonl", f"{out}/metrics.jsonl")
+
+
+def colocated_bad_image(bench):
+    """A worker's error on whichever rank ends the job with its text."""
+    prefix, cluster = colocated(2)
+    rows = read_json_lines(bench.fixture("rows.jsonl"))
+    for row in rows:
+        row["images"] = [bench.fixture(path) for path in row["images"]]
+    broken = bench.path("broken.png")
+    with open(rows[-1]["images"][0], "rb") as whole, open(broken, "wb") as cut:
+        cut.write(whole.read()[:-40])
+    workbench.write_rows(bench.path("rows.jsonl"), [dict(row, images=[broken] * len(row["images"])) for row in rows])
+    done = bench.call(*tiny_run(bench, bench.path("run"), f"data.train_files={bench.path('rows.jsonl')}", *cluster),
+                      prefix=prefix, env=ENV)
+    check(done.returncode != 0 and "broken.png" in done.stderr, done.stderr[-3000:])
+
+
 def start_over(bench, out, learner, rollout, *more):
     prefix, cluster = ranks(learner, rollout)
     return bench.start(*tiny_run(bench, out, "trainer.max_steps=400", "trainer.save_freq=1", "trainer.save_limit=2",
@@ -100,12 +164,11 @@ def wait_for_step(process, out, step):
     check(False, "no step", step, process.communicate()[1][-2000:])
 
 
-def lost(bench, sig):
-    """Each rank in turn is killed or stopped: the job names it, ends with an error, and goes on exactly."""
-    out = bench.path("run")
+def strike(bench, out, victims, sig, start):
+    """Each rank in turn is killed or stopped: the job names it and ends with an error. The last checkpoint's step."""
     done = 0
-    for victim in (0, 1, 2):
-        process = start_over(bench, out, 2, 1)
+    for victim in victims:
+        process = start()
         wait_for_step(process, out, done + 2)
         pids = rank_pids(process)
         os.kill(pids[victim], sig)
@@ -117,9 +180,16 @@ def lost(bench, sig):
             if process.poll() is None:
                 process.kill()
         check(process.returncode != 0, "exit code", process.returncode)
-        if not (sig == signal.SIGKILL and f"rank {victim}" not in errors):
+        if sig != signal.SIGKILL:  # then mpirun may be faster, which ends the others
             check(f"rank {victim}" in errors, "nobody names rank", victim, errors[-3000:])
         done = int(os.readlink(f"{out}/latest").removeprefix("step_"))
+    return done
+
+
+def lost(bench, sig):
+    """Each rank in turn is killed or stopped, and the run goes on exactly."""
+    out = bench.path("run")
+    done = strike(bench, out, (0, 1, 2), sig, lambda: start_over(bench, out, 2, 1))
     last = done + 2
     run_over(bench, out, 2, 1, f"trainer.max_steps={last}")
     straight = run_over(bench, bench.path("straight"), 2, 1, f"trainer.max_steps={last}")
@@ -166,7 +236,8 @@ def bad_row(bench):
     check(done.returncode != 0 and "rows.jsonl:2" in done.stderr, done.stderr[-2000:])
 
 
-CASES = [equals_local, service_ranks, two_learners, killed, stopped, terminated, wrong_ranks, bad_row]
+CASES = [equals_local, service_ranks, two_learners, colocated_equals_separate, colocated_lost, colocated_bad_image,
+         killed, stopped, terminated, wrong_ranks, bad_row]
 
 if __name__ == "__main__":
     workbench.main({case.__name__: case for case in CASES})
