@@ -3,6 +3,7 @@
 usage: jobs.py ZIPRL FIXTURES WORK CASE
 """
 
+import json
 import os
 import pathlib
 import signal
@@ -83,15 +84,28 @@ def equals_local(bench):
 
 
 def colocated(bench):
-    """The learner generates itself, for a coordinator that is a job of its own; a rollout worker is refused."""
-    out = bench.path("run")
-    job = Job(bench, out, "trainer.max_steps=3", "cluster.placement=colocated", "cluster.reward=1")
+    """Two learner ranks generate, both of them, for a coordinator elsewhere. A rollout worker is refused."""
+    os.environ["MPIRUN_OPTIONS"] = "--oversubscribe"
     stray = tiny_run(bench, bench.path("stray"), "cluster.placement=colocated")[1:]
     done = bench.call("rollout", *stray, "--coordinator", "127.0.0.1:1")
     check(done.returncode != 0 and "cluster.placement = colocated" in done.stderr, done.stderr)
-    finish(job)
+    out = bench.path("run")
+    job = Job(bench, out, "trainer.max_steps=100000", "cluster.placement=colocated", "cluster.learner=2",
+              "actor.zero=3", "cluster.reward=1")
+    job.wait_for(2)
+    deadline = time.monotonic() + LIMIT_S
+    pushed = {}
+    while not all(pushed.get(f"learner-{rank}", 0) > 0 for rank in range(2)):
+        status = bench.call("status", "--json", "--coordinator", job.coordinator(), "--ca", f"{out}.secrets/ca.pem",
+                            "--token-file", f"{out}.secrets/token")
+        if status.returncode != 0 or time.monotonic() > deadline:
+            job.fail("not every rank generates", pushed, status.stderr)
+        pushed = {worker["name"]: int(worker["pushed"]) for worker in json.loads(status.stdout)["workers"]}
+    job.process.send_signal(signal.SIGTERM)
+    job.end()  # mpirun's own code, which was ended too
+    steps = steps_of(out)
+    check(os.readlink(f"{out}/latest") == f"step_{steps}", os.readlink(f"{out}/latest"), steps)
     check(not os.path.exists(f"{out}.logs/rollout-0.log"), "a rollout worker was started")
-    check_like_local(bench, out, 3)
 
 
 def roles_die(bench):
