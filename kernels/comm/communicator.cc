@@ -145,6 +145,34 @@ absl::Status Communicator::CheckRoot(const char* kind, const OpLabel& label, int
                    ") and bytes >= 0, was given root ", root, " and ", bytes, " bytes"));
 }
 
+absl::Status Communicator::CheckUsed(const char* kind, const OpLabel& label, const void* memory,
+                                     int64_t bytes) const {
+  if (memory == nullptr || bytes == 0) return absl::OkStatus();
+  return CheckMemory(absl::StrCat(kind, " '", label.what, "' of '", config_.name, "'"), memory);
+}
+
+absl::Status Communicator::CheckReduceScatter(const OpLabel& label, const float* in,
+                                              const float* out,
+                                              const std::vector<int64_t>& counts) const {
+  constexpr char kKind[] = "ReduceScatterSum";
+  ZIPRL_RETURN_IF_ERROR(CheckCounts(kKind, label, counts));
+  ZIPRL_RETURN_IF_ERROR(CheckUsed(kKind, label, in, Sum(counts)));
+  return CheckUsed(kKind, label, out, counts[rank_]);
+}
+
+absl::Status Communicator::CheckAllGather(const OpLabel& label, const void* in, const void* out,
+                                          const std::vector<int64_t>& byte_counts) const {
+  ZIPRL_RETURN_IF_ERROR(CheckCounts("AllGather", label, byte_counts));
+  ZIPRL_RETURN_IF_ERROR(CheckUsed("AllGather", label, in, byte_counts[rank_]));
+  return CheckUsed("AllGather", label, out, Sum(byte_counts));
+}
+
+absl::Status Communicator::CheckBroadcast(const OpLabel& label, const void* data, int64_t bytes,
+                                          int root) const {
+  ZIPRL_RETURN_IF_ERROR(CheckRoot("Broadcast", label, root, bytes));
+  return CheckUsed("Broadcast", label, data, bytes);
+}
+
 // ---- operations
 
 absl::Status Communicator::DoCopy(const Operation& op, const void* in, void* out, int64_t bytes) {
@@ -158,6 +186,7 @@ absl::Status Communicator::AllReduce(const OpLabel& label, void* data, int64_t n
     return absl::InvalidArgumentError(
         absl::StrCat("AllReduceSum '", label.what, "' needs n >= 0, was given ", n));
   }
+  ZIPRL_RETURN_IF_ERROR(CheckUsed("AllReduceSum", label, data, n));
   return Run("AllReduceSum", label, n * width, [=, this](const Operation& op) {
     if (size() == 1 || n == 0) return absl::OkStatus();
     return DoAllReduce(op, data, n, dtype);
@@ -182,7 +211,7 @@ Communicator::Body Communicator::ReduceScatterBody(const float* in, float* out,
 
 absl::Status Communicator::ReduceScatterSum(const OpLabel& label, const float* in, float* out,
                                             const std::vector<int64_t>& counts) {
-  ZIPRL_RETURN_IF_ERROR(CheckCounts("ReduceScatterSum", label, counts));
+  ZIPRL_RETURN_IF_ERROR(CheckReduceScatter(label, in, out, counts));
   return Run("ReduceScatterSum", label, Sum(counts) * int64_t{sizeof(float)},
              ReduceScatterBody(in, out, counts));
 }
@@ -190,7 +219,7 @@ absl::Status Communicator::ReduceScatterSum(const OpLabel& label, const float* i
 std::unique_ptr<Pending> Communicator::ReduceScatterSumAsync(const OpLabel& label, const float* in,
                                                              float* out,
                                                              const std::vector<int64_t>& counts) {
-  absl::Status status = CheckCounts("ReduceScatterSum", label, counts);
+  absl::Status status = CheckReduceScatter(label, in, out, counts);
   if (!status.ok()) return DonePending(std::move(status));
   return Start("ReduceScatterSum", label, Sum(counts) * int64_t{sizeof(float)},
                ReduceScatterBody(in, out, counts));
@@ -206,14 +235,14 @@ Communicator::Body Communicator::AllGatherBody(const void* in, void* out,
 
 absl::Status Communicator::AllGather(const OpLabel& label, const void* in, void* out,
                                      const std::vector<int64_t>& byte_counts) {
-  ZIPRL_RETURN_IF_ERROR(CheckCounts("AllGather", label, byte_counts));
+  ZIPRL_RETURN_IF_ERROR(CheckAllGather(label, in, out, byte_counts));
   return Run("AllGather", label, Sum(byte_counts), AllGatherBody(in, out, byte_counts));
 }
 
 std::unique_ptr<Pending> Communicator::AllGatherAsync(const OpLabel& label, const void* in,
                                                       void* out,
                                                       const std::vector<int64_t>& byte_counts) {
-  absl::Status status = CheckCounts("AllGather", label, byte_counts);
+  absl::Status status = CheckAllGather(label, in, out, byte_counts);
   if (!status.ok()) return DonePending(std::move(status));
   return Start("AllGather", label, Sum(byte_counts), AllGatherBody(in, out, byte_counts));
 }
@@ -226,13 +255,13 @@ Communicator::Body Communicator::BroadcastBody(void* data, int64_t bytes, int ro
 }
 
 absl::Status Communicator::Broadcast(const OpLabel& label, void* data, int64_t bytes, int root) {
-  ZIPRL_RETURN_IF_ERROR(CheckRoot("Broadcast", label, root, bytes));
+  ZIPRL_RETURN_IF_ERROR(CheckBroadcast(label, data, bytes, root));
   return Run("Broadcast", label, bytes, BroadcastBody(data, bytes, root));
 }
 
 std::unique_ptr<Pending> Communicator::BroadcastAsync(const OpLabel& label, void* data,
                                                       int64_t bytes, int root) {
-  absl::Status status = CheckRoot("Broadcast", label, root, bytes);
+  absl::Status status = CheckBroadcast(label, data, bytes, root);
   if (!status.ok()) return DonePending(std::move(status));
   return Start("Broadcast", label, bytes, BroadcastBody(data, bytes, root));
 }

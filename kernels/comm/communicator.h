@@ -6,9 +6,9 @@
 // * Sums have a fixed order: element by element ((x_0 + x_1) + x_2) + ... over the ranks, so the
 //   bits do not depend on the partition, the rank that looks, or the backend. AllReduceSum equals
 //   ReduceScatterSum followed by AllGather.
-// * Pointers are memory of the backend: host memory for local and MPI, device memory for NCCL.
-//   Strings are always host memory. `in` and `out` may be the same memory where the text says so,
-//   and must not overlap otherwise.
+// * Pointers are memory of the backend: host memory for local and MPI, device memory for NCCL
+//   (see CheckMemory). Strings are always host memory. `in` and `out` may be the same memory where
+//   the text says so, and must not overlap otherwise.
 // * Operations are carried out in the order of issue; Async ones overlap with the caller's work,
 //   and a blocking call waits for those before it.
 // * Every wait ends: an operation that is not done `Config::deadline` (plus one second per 16 MiB)
@@ -18,7 +18,8 @@
 //   call returns FailedPrecondition with the first error, and the buffers of the failed operation
 //   must live until the process ends (a late message may still land in them).
 // * Arguments that cannot be right (a negative count, a wrong number of counts, a root outside the
-//   group) are InvalidArgument before anything is sent, and break nothing.
+//   group, memory of another kind where the backend can tell) are InvalidArgument before anything
+//   is sent, and break nothing.
 //
 // Thread-compatible: one caller at a time per communicator. Different communicators may be used
 // from different threads at the same time.
@@ -86,6 +87,11 @@ class Communicator {
   Stats stats() const;
   // The ranks of this group that the first DeadlineExceeded found missing.
   std::vector<int> late_ranks() const;
+  // InvalidArgument when operations cannot work on this memory; `what` names it. Host backends take
+  // any pointer at its word, NCCL asks the CUDA runtime. Null is never asked about.
+  virtual absl::Status CheckMemory(const std::string& what, const void* memory) const {
+    return absl::OkStatus();
+  }
   // Of the operations issued from now on, also on communicators split off later.
   void SetDeadline(absl::Duration deadline) { config_.deadline = deadline; }
   // Of communicators made from this one later (Split, MakeNcclCommunicator).
@@ -191,6 +197,15 @@ class Communicator {
   absl::Status CheckCounts(const char* kind, const OpLabel& label,
                            const std::vector<int64_t>& counts) const;
   absl::Status CheckRoot(const char* kind, const OpLabel& label, int root, int64_t bytes) const;
+  // `bytes` of it are used; none may lie anywhere.
+  absl::Status CheckUsed(const char* kind, const OpLabel& label, const void* memory,
+                         int64_t bytes) const;
+  absl::Status CheckReduceScatter(const OpLabel& label, const float* in, const float* out,
+                                  const std::vector<int64_t>& counts) const;
+  absl::Status CheckAllGather(const OpLabel& label, const void* in, const void* out,
+                              const std::vector<int64_t>& byte_counts) const;
+  absl::Status CheckBroadcast(const OpLabel& label, const void* data, int64_t bytes,
+                              int root) const;
   Body ReduceScatterBody(const float* in, float* out, std::vector<int64_t> counts);
   Body AllGatherBody(const void* in, void* out, std::vector<int64_t> byte_counts);
   Body BroadcastBody(void* data, int64_t bytes, int root);

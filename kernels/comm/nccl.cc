@@ -7,7 +7,7 @@
 #include "configs/base/status_macros.h"
 #include "kernels/comm/nccl_api.h"
 #include "kernels/comm/nccl_calls.h"
-#include "kernels/comm/nccl_plugin.h"
+#include "kernels/comm/nccl_start.h"
 #include "kernels/comm/shards.h"
 
 namespace ziprl::comm {
@@ -35,6 +35,8 @@ class NcclCommunicator : public Communicator {
                                                             Membership membership, Config config,
                                                             const NcclOptions& options);
   static Membership MembershipOf(const Communicator& host);
+
+  absl::Status CheckMemory(const std::string& what, const void* memory) const override;
 
  protected:
   absl::Status DoReduceScatter(const Operation& op, const void* in, void* out,
@@ -127,7 +129,10 @@ NcclCommunicator::~NcclCommunicator() {
   StopProgress();
   api_.set_device(options_.device);
   // After an error the GPU may still be at work with these; the process is about to end.
-  if (!first_error().ok()) return;
+  if (!first_error().ok()) {
+    nccl_.Abort();
+    return;
+  }
   if (staging_ != nullptr) api_.release(staging_);
   if (done_ != nullptr) api_.event_destroy(done_);
   if (stream_ != nullptr) api_.stream_destroy(stream_);
@@ -161,7 +166,18 @@ absl::Status NcclCommunicator::Issue(Operation* op) {
   return NcclStatus(api_, result, op->ToString());
 }
 
+absl::Status NcclCommunicator::CheckMemory(const std::string& what, const void* memory) const {
+  const int device = memory == nullptr ? options_.device : api_.memory_device(memory);
+  if (device == options_.device) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, ": NCCL works on memory of GPU ", options_.device, " here, this is ",
+                   device == kHostMemory ? "host memory" : absl::StrCat("memory of GPU ", device),
+                   "; host memory is MPI's: ", kCpuAlternative));
+}
+
+// Without its peers NCCL has no way to end by itself.
 absl::Status NcclCommunicator::HostStatus(const Operation& op, const absl::Status& status) {
+  if (!status.ok()) nccl_.Abort();
   if (absl::IsDeadlineExceeded(status)) return Late(op, host_->late_ranks());
   return status;
 }
@@ -353,42 +369,11 @@ absl::Status NcclCommunicator::DoBroadcastHost(const Operation& op, void* data, 
   return HostStatus(op, host_->Broadcast(op.label, data, bytes, root));
 }
 
-// Whether this rank can take part.
-absl::Status Ready(const NcclOptions& options) {
-  const int count = options.api->device_count();
-  if (options.device >= 0 && options.device < count) return absl::OkStatus();
-  if (count == 0) return absl::FailedPreconditionError("there is no CUDA device on this host");
-  return absl::FailedPreconditionError(
-      absl::StrCat("this host has ", count, " CUDA devices, and none of number ", options.device));
-}
-
-// The same on every rank: the first one's reason.
-absl::Status AgreeToStart(Communicator& host, const absl::Status& mine) {
-  ZIPRL_ASSIGN_OR_RETURN(
-      const auto reasons,
-      host.AllGatherBytes("start of NCCL", mine.ok() ? "" : std::string(mine.message())));
-  for (int r = 0; r < host.size(); ++r) {
-    if (reasons[r].empty()) continue;
-    return absl::FailedPreconditionError(
-        absl::StrCat("NCCL cannot start: rank ", host.world_rank(r), ": ", reasons[r],
-                     "; the CPU's alternative is MPI: model.device=cpu"));
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Communicator>> MakeNcclCommunicator(Communicator& host,
                                                                    const NcclOptions& given) {
-  NcclOptions options = given;
-  absl::Status ready;
-  if (options.api == nullptr) {
-    const auto api = LoadNcclApi();
-    ready = api.status();
-    if (api.ok()) options.api = *api;
-  }
-  if (ready.ok()) ready = Ready(options);
-  ZIPRL_RETURN_IF_ERROR(AgreeToStart(host, ready));
+  ZIPRL_ASSIGN_OR_RETURN(const NcclOptions options, AgreeOnNccl(host, given));
   ZIPRL_ASSIGN_OR_RETURN(std::unique_ptr<Communicator> own,
                          host.Split("host side of NCCL", 0, host.rank(), options.name + ".host"));
   return NcclCommunicator::Make(std::move(own), NcclCommunicator::MembershipOf(host), host.config(),

@@ -33,9 +33,12 @@ struct NcclOptions {
 // With Config::deterministic sums are formed in the order of the ranks (shards exchanged, then an
 // ordered sum on the device); without it NCCL's own reductions run where the shards are equal.
 //
-// Errors: FailedPrecondition, the same on every rank, when any of them has no NCCL or no such GPU;
-// it names the rank, the reason and the CPU's alternative.
+// Errors: FailedPrecondition, the same on every rank, when any of them has no NCCL or no such GPU,
+// or when two have the same one; it names the ranks, the reason and the CPU's alternative.
 absl::StatusOr<std::unique_ptr<Communicator>> MakeNcclCommunicator(Communicator& host,
                                                                    const NcclOptions& options);
+
+// The GPUs that this process sees; 0 without NCCL or a driver.
+int NcclDeviceCount();
 
 }  // namespace ziprl::comm

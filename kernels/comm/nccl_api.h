@@ -6,8 +6,9 @@
 
 namespace ziprl::comm {
 
-inline constexpr int kNcclApiVersion = 1;  // goes up with every change of this struct
+inline constexpr int kNcclApiVersion = 2;  // goes up with every change of this struct
 inline constexpr int kNcclIdBytes = 128;
+inline constexpr int kHostMemory = -1;
 
 // Results: 0 is success, below kCudaErrors NCCL's codes, above CUDA's.
 inline constexpr int kNcclInProgress = 7;
@@ -33,6 +34,10 @@ struct NcclApi {
 
   int (*device_count)();  // 0 when there is no device or no driver
   const char* (*error_text)(int result);
+  // The device's place on its host's buses: the same GPU has one, whatever its number is.
+  int (*device_place)(int device, char* place, int capacity);
+  // The number of the device whose memory this is (also managed memory), else kHostMemory.
+  int (*memory_device)(const void* memory);
 
   int (*set_device)(int device);  // of the calling thread
   int (*allocate)(void** memory, int64_t bytes);

@@ -31,9 +31,13 @@ NcclHandle::~NcclHandle() {
   if (comm_ != nullptr) api_.comm_destroy(comm_);
 }
 
-absl::Status NcclHandle::Fail(absl::Status status) {
+void NcclHandle::Abort() {
   if (comm_ != nullptr) api_.comm_abort(comm_);
   comm_ = nullptr;
+}
+
+absl::Status NcclHandle::Fail(absl::Status status) {
+  Abort();
   return status;
 }
 

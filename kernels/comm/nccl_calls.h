@@ -24,6 +24,8 @@ class NcclHandle {
   // Blocks until NCCL has found all ranks.
   absl::Status Init(int ranks, const std::string& id, int rank, SteadyTime expires);
   void* get() const { return comm_; }
+  // Ends what is under way; there is no communicator afterwards.
+  void Abort();
 
   // The result of one of NCCL's functions, after NCCL is through with it.
   absl::Status Settle(int result, std::string_view what, SteadyTime expires);

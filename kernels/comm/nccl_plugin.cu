@@ -26,6 +26,21 @@ int DeviceCount() {
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
 }
 
+int DevicePlace(int device, char* place, int capacity) {
+  return Code(cudaDeviceGetPCIBusId(place, capacity, device));
+}
+
+int MemoryDevice(const void* memory) {
+  cudaPointerAttributes attributes;
+  if (cudaPointerGetAttributes(&attributes, memory) != cudaSuccess) {
+    cudaGetLastError();  // it is sticky
+    return kHostMemory;
+  }
+  const bool device =
+      attributes.type == cudaMemoryTypeDevice || attributes.type == cudaMemoryTypeManaged;
+  return device ? attributes.device : kHostMemory;
+}
+
 const char* ErrorText(int result) {
   if (result < kCudaErrors) return ncclGetErrorString(static_cast<ncclResult_t>(result));
   return cudaGetErrorString(static_cast<cudaError_t>(result - kCudaErrors));
@@ -71,6 +86,8 @@ NcclApi MakeApi() {
   NcclApi api;
   api.device_count = DeviceCount;
   api.error_text = ErrorText;
+  api.device_place = DevicePlace;
+  api.memory_device = MemoryDevice;
   api.set_device = [](int device) { return Code(cudaSetDevice(device)); };
   api.allocate = [](void** memory, int64_t bytes) { return Code(cudaMalloc(memory, bytes)); };
   api.release = [](void* memory) { return Code(cudaFree(memory)); };

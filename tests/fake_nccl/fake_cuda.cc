@@ -1,9 +1,12 @@
 // Host-memory stand-in for the slice of libcudart that the NCCL plug-in and its tests use, to be
 // preloaded. "Device memory" is memory of the process, filled with ones when it is allocated.
+// ZIPRL_FAKE_CUDA_MEMORY=all: all memory is, so that tensors of the CPU may stand for the device's.
 #include "tests/fake_nccl/fake_cuda.h"
 
 #include <sched.h>
 
+#include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -36,7 +39,19 @@ std::map<const char*, size_t>& Allocations() {
   return *allocations;
 }
 
+// Of the process: a rank has one device.
+std::atomic<int>& CurrentDevice() {
+  static std::atomic<int> device{0};
+  return device;
+}
+
+bool AllIsDevice() {
+  const char* text = std::getenv("ZIPRL_FAKE_CUDA_MEMORY");
+  return text != nullptr && std::strcmp(text, "all") == 0;
+}
+
 bool IsDevice(const void* memory) {
+  if (AllIsDevice()) return true;
   const char* const address = static_cast<const char*>(memory);
   auto next = Allocations().upper_bound(address);
   if (next == Allocations().begin()) return false;
@@ -87,7 +102,25 @@ FAKE_EXPORT cudaError_t cudaGetDeviceCount(int* count) {
   return cudaSuccess;
 }
 
-FAKE_EXPORT cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+FAKE_EXPORT cudaError_t cudaSetDevice(int device) {
+  CurrentDevice() = device;
+  return cudaSuccess;
+}
+
+FAKE_EXPORT cudaError_t cudaDeviceGetPCIBusId(char* place, int capacity, int device) {
+  std::snprintf(place, capacity, "fake:%02d:00.0", device);
+  return cudaSuccess;
+}
+
+FAKE_EXPORT cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes,
+                                                 const void* memory) {
+  const std::lock_guard<std::recursive_mutex> lock(Lock());
+  *attributes = {};
+  attributes->type = IsDevice(memory) ? cudaMemoryTypeDevice : cudaMemoryTypeUnregistered;
+  attributes->device = CurrentDevice();
+  return cudaSuccess;
+}
+
 FAKE_EXPORT cudaError_t cudaGetLastError() { return cudaSuccess; }
 FAKE_EXPORT const char* cudaGetErrorString(cudaError_t) { return "an error of the fake CUDA"; }
 
