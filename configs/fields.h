@@ -54,6 +54,7 @@ void VisitModel(Config& c, Visitor& visit) {
   visit("model.path", c.path, Any("Hugging Face directory to start from"));
   visit("model.dtype", c.dtype, OneOf({"fp32", "bf16"}, "arithmetic of the weights"));
   visit("model.device", c.device, OneOf({"auto", "cpu", "cuda"}, "auto = CUDA when it is there"));
+  visit("model.gpu", c.gpu, AtLeast(0, "first GPU; a host's ranks take the next ones in turn"));
 }
 
 template <typename Config, typename Visitor>
@@ -234,6 +235,9 @@ void VisitCluster(Config& c, Visitor& visit) {
   visit("cluster.placement", c.placement,
         OneOf({"separate", "colocated"},
               "rollouts on ranks of their own, or on the learner's with its weights, by turns"));
+  visit(
+      "cluster.collectives", c.collectives,
+      OneOf({"auto", "mpi", "nccl"}, "between learner ranks; auto = nccl where they are on GPUs"));
   visit("cluster.tls", c.tls, Any("certificate folder of a cluster of processes"));
   visit("cluster.token_file", c.token_file, Any("shared secret of a cluster of processes"));
   visit("cluster.mutual_tls", c.mutual_tls, Any("servers ask callers for a certificate too"));

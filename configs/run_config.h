@@ -14,6 +14,7 @@ struct ModelConfig {
   std::string path;             // Hugging Face directory
   std::string dtype = "fp32";   // fp32 | bf16
   std::string device = "auto";  // auto | cpu | cuda
+  int gpu = 0;  // of those that the process sees, counted round; a host's ranks take the next ones
 };
 
 struct DataConfig {
@@ -135,6 +136,7 @@ struct TrainerConfig {
 struct ClusterConfig {
   int learner = 1, rollout = 1, reward = 0, coordinator = 0;
   std::string placement = "separate";  // separate | colocated
+  std::string collectives = "auto";  // auto | mpi | nccl
   std::string tls;
   std::string token_file;
   bool mutual_tls = false;  // callers show a certificate too

@@ -9,6 +9,8 @@ int DeviceCount() {
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
 }
 
+void SetDevice(int device) { CheckCuda(cudaSetDevice(device), "choice of the device"); }
+
 void* Allocate(int64_t bytes) {
   void* pointer = nullptr;
   CheckCuda(cudaMalloc(&pointer, bytes), "allocation");
@@ -34,6 +36,7 @@ void DeviceName(char* name, int capacity) {
 CudaTable MakeTable() {
   CudaTable table;
   table.device_count = DeviceCount;
+  table.set_device = SetDevice;
   table.allocate = Allocate;
   table.release = Release;
   table.copy_to_device = CopyToDevice;

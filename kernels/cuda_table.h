@@ -13,14 +13,15 @@
 
 namespace ziprl::kernels {
 
-inline constexpr int kCudaTableVersion = 1;  // goes up with every change of this struct
+inline constexpr int kCudaTableVersion = 2;  // goes up with every change of this struct
 
 // Each pointer has its op's contract, without the Backend. All pointers are device memory; calls
 // are asynchronous on the stream; a failed launch or allocation aborts with CUDA's error text.
 struct CudaTable {
   int version = kCudaTableVersion;
 
-  int (*device_count)();  // 0 when there is no device or no driver
+  int (*device_count)();           // 0 when there is no device or no driver
+  void (*set_device)(int device);  // of the calling thread: where its launches go
   void* (*allocate)(int64_t bytes);
   void (*release)(void* pointer);
   void (*copy_to_device)(void* dst, const void* src, int64_t bytes);  // both copies block

@@ -44,8 +44,8 @@ int RunCudaSelfTest(std::ostream& out) {
   char name[256];
   (*table)->device_name(name, sizeof name);
   const int failed = RunSelfTest(**table, out);
-  out << absl::StrFormat("selftest: %d of %d cases failed on %s\n", failed, SelfTestCases().size(),
-                         name);
+  out << absl::StrFormat("selftest: %d of %d cases failed on %s, device 1 of %d\n", failed,
+                         SelfTestCases().size(), name, (*table)->device_count());
   return failed == 0 ? 0 : 1;
 }
 

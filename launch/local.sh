@@ -73,7 +73,7 @@ done
 judges_at "${endpoints[@]}"
 for ((i = 0; i < rollouts; i++)); do
   command_of[rollout-$i]="exec $(quoted "$ziprl" rollout "${common[@]}" "${judges[@]}" \
-    --coordinator "$coordinator" --name "rollout-$i")"
+    model.gpu=$(($(setting model gpu) + learners + i)) --coordinator "$coordinator" --name "rollout-$i")"
   : >"$logs/rollout-$i.log"
   start "rollout-$i"
 done

@@ -7,26 +7,29 @@
 
 #include "absl/strings/str_format.h"
 #include "kernels/cuda_plugin.h"
+#include "kernels/cuda_table.h"
+#include "kernels/gpu_number.h"
 
 namespace ziprl {
 namespace {
 
 // Loads torch's CUDA half, which registers itself; the CPU program does not link it.
-bool CudaDevicePresent() {
-  static const bool present = [] {
+int CudaDevices() {
+  static const int count = [] {
     if (!c10::impl::hasDeviceGuardImpl(c10::kCUDA) &&
         dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) {
-      return false;
+      return 0;
     }
-    return c10::impl::hasDeviceGuardImpl(c10::kCUDA) &&
-           c10::impl::getDeviceGuardImpl(c10::kCUDA)->deviceCount() > 0;
+    return c10::impl::hasDeviceGuardImpl(c10::kCUDA)
+               ? static_cast<int>(c10::impl::getDeviceGuardImpl(c10::kCUDA)->deviceCount())
+               : 0;
   }();
-  return present;
+  return count;
 }
 
 }  // namespace
 
-absl::StatusOr<Device> MakeDevice(const std::string& device, const std::string& dtype) {
+absl::StatusOr<Device> MakeDevice(const std::string& device, const std::string& dtype, int gpu) {
   Device result;
   if (dtype == "bf16") {
     result.dtype = c10::kBFloat16;
@@ -39,12 +42,13 @@ absl::StatusOr<Device> MakeDevice(const std::string& device, const std::string& 
     return absl::InvalidArgumentError(
         absl::StrFormat("model.device=%s; allowed: auto, cpu, cuda", device));
   }
-  if (CudaDevicePresent()) {
+  if (CudaDevices() > 0) {
     // Without our kernels a device is of no use: an error where it was asked for, the CPU
     // otherwise.
     const absl::Status plugin = kernels::LoadCudaTable().status();
     if (plugin.ok()) {
-      result.device = c10::Device(c10::kCUDA, 0);
+      result.device =
+          c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(GpuNumber(gpu, CudaDevices())));
     } else if (device == "cuda") {
       return plugin;
     }
@@ -63,7 +67,13 @@ void ReturnFreeMemory(c10::Device device) {
 
 kernels::Stream CurrentStream(c10::Device device) {
   if (!device.is_cuda()) return nullptr;
-  return c10::impl::VirtualGuardImpl(device.type()).getStream(device).native_handle();
+  const c10::impl::VirtualGuardImpl cuda(device.type());
+  cuda.setDevice(device);
+  // The kernels' library has a CUDA runtime of its own.
+  if (const auto table = kernels::LoadCudaTable(); table.ok()) {
+    (*table)->set_device(device.index());
+  }
+  return cuda.getStream(device).native_handle();
 }
 
 }  // namespace ziprl

@@ -28,15 +28,17 @@ struct Device {
   }
 };
 
-// device: auto | cpu | cuda (auto: cuda when one is there). dtype: fp32 | bf16.
+// device: auto | cpu | cuda (auto: cuda when one is there). dtype: fp32 | bf16. gpu: model.gpu, see
+// kernels/gpu_number.h.
 // cuda without a device is an error that says so and names the CPU alternative.
-absl::StatusOr<Device> MakeDevice(const std::string& device, const std::string& dtype);
+absl::StatusOr<Device> MakeDevice(const std::string& device, const std::string& dtype, int gpu = 0);
 
 // Hands memory that no tensor uses back, so that others can have it: from torch's cache to the
 // device, from malloc's to the system.
 void ReturnFreeMemory(c10::Device device);
 
-// Torch's current stream on the device, as kernels/ take it; null on the CPU.
+// Torch's current stream on the device, as kernels/ take it; null on the CPU. The device becomes
+// the calling thread's, for that is where a launch goes.
 kernels::Stream CurrentStream(c10::Device device);
 inline kernels::Backend BackendOf(const at::Tensor& tensor) {
   return tensor.is_cuda() ? kernels::Backend::kCuda : kernels::Backend::kCpu;

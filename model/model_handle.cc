@@ -88,10 +88,15 @@ void FillTokenIds(const Tokenizer& tokenizer, nlohmann::json& config) {
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<Model>> OpenModel(const ModelConfig& config, bool vision_frozen) {
-  ZIPRL_ASSIGN_OR_RETURN(const Device device, MakeDevice(config.device, config.dtype));
+  ZIPRL_ASSIGN_OR_RETURN(const Device device, MakeDevice(config.device, config.dtype, config.gpu));
   ZIPRL_ASSIGN_OR_RETURN(auto model, LoadModel(config.path, device));
   model->vision_frozen = vision_frozen;
   return model;
+}
+
+absl::StatusOr<ModelDevice> DeviceOf(const ModelConfig& config) {
+  ZIPRL_ASSIGN_OR_RETURN(const Device device, MakeDevice(config.device, config.dtype, config.gpu));
+  return ModelDevice{device.device.is_cuda(), [device] { return CurrentStream(device.device); }};
 }
 
 const Processor& ModelProcessor(const Model& model) { return *model.processor; }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,6 +20,13 @@ class VisualFeatures;  // model/visual_features.h
 
 // Loads config.path on config.device in config.dtype. vision_frozen: the tower will not be trained.
 absl::StatusOr<std::shared_ptr<Model>> OpenModel(const ModelConfig& config, bool vision_frozen);
+// What OpenModel will take, and torch's current CUDA stream there (null on the CPU, which has
+// none).
+struct ModelDevice {
+  bool cuda = false;
+  std::function<void*()> stream;
+};
+absl::StatusOr<ModelDevice> DeviceOf(const ModelConfig& config);
 const Processor& ModelProcessor(const Model& model);
 Processor& MutableModelProcessor(Model& model);
 int64_t ParameterCount(const Model& model);

@@ -31,6 +31,7 @@ constexpr const char* kFreeKeys[] = {"trainer.max_steps",
                                      "trainer.output_dir",
                                      "rollout.log_completions",
                                      "actor.zero",
+                                     "model.gpu",
                                      "reward.endpoints",
                                      "eval.",
                                      "cluster."};

@@ -18,6 +18,7 @@ namespace {
 CudaTable MakeTable() {
   CudaTable table;
   table.device_count = [] { return 1; };
+  table.set_device = [](int) {};
   table.allocate = [](int64_t bytes) { return std::malloc(bytes > 0 ? bytes : 1); };
   table.release = std::free;
   table.copy_to_device = [](void* dst, const void* src, int64_t bytes) {

@@ -23,6 +23,7 @@ namespace {
 // Keys (or groups of keys, with a final dot) that may differ between roles.
 constexpr const char* kLocalKeys[] = {"model.path",
                                       "model.device",
+                                      "model.gpu",
                                       "data.train_files",
                                       "data.val_files",
                                       "reward.endpoints",
