@@ -54,6 +54,12 @@ int SizeOf(const comm::Communicator* communicator) {
   return communicator == nullptr ? 1 : communicator->size();
 }
 
+// Parameters must lie in memory that the ranks' operations work on.
+absl::Status CheckMemory(const Model& model, const comm::Communicator* communicator) {
+  if (SizeOf(communicator) == 1 || model.params.size() == 0) return absl::OkStatus();
+  return communicator->CheckMemory("the learner's parameters", model.params.tensor(0).data_ptr());
+}
+
 // Ranks are one worker each: the blocks' gradients leave in one order.
 int Workers(const RunConfig& config, const comm::Communicator* communicator) {
   return SizeOf(communicator) > 1 ? 1 : ResolveThreads(config.trainer.threads);
@@ -324,8 +330,7 @@ class GrpoLearner : public Learner {
     const BudgetHead& head = model_->budget_head;
     grad =
         grad.defined() ? grad.contiguous().clone() : at::zeros_like(bias ? head.bias : head.weight);
-    ZIPRL_RETURN_IF_ERROR(
-        communicator_->AllReduceSum({name, counters_.steps}, grad.data_ptr<float>(), grad.numel()));
+    ZIPRL_RETURN_IF_ERROR(zero_->AllReduce(name, grad));
     return grad;
   }
 
@@ -359,6 +364,7 @@ absl::StatusOr<std::unique_ptr<Learner>> Learner::Create(
     const RunConfig& config, std::shared_ptr<Model> model, std::shared_ptr<VisualFeatures> features,
     std::shared_ptr<const Model> reference, int64_t total_steps, comm::Communicator* communicator) {
   ZIPRL_RETURN_IF_ERROR(CheckConfig(config, reference != nullptr));
+  ZIPRL_RETURN_IF_ERROR(CheckMemory(*model, communicator));
   model->vision_frozen = config.actor.freeze_vision_tower;
   std::unique_ptr<Learner> learner;
   ZIPRL_RETURN_IF_ERROR(CatchTorch([&] {

@@ -88,7 +88,8 @@ void Optimizer::UpdateSlot(const Slot& slot, const at::Tensor& grad, double lr, 
   params.grad_scale = static_cast<float>(scale);
   const at::Tensor& target = slot.master.defined() ? slot.master : slot.param;
   kernels::AdamW(device_.backend(), params, target.data_ptr<float>(), dense.data_ptr<float>(),
-                 slot.m.data_ptr<float>(), slot.v.data_ptr<float>(), slot.m.numel(), nullptr);
+                 slot.m.data_ptr<float>(), slot.v.data_ptr<float>(), slot.m.numel(),
+                 CurrentStream(device_.device));
   if (slot.master.defined()) slot.param.copy_(slot.master);
 }
 

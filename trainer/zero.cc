@@ -1,6 +1,7 @@
 #include "trainer/zero.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/DeviceGuard.h>
 
 #include <cmath>
 #include <utility>
@@ -20,8 +21,11 @@ std::vector<int64_t> BytesOf(const std::vector<int64_t>& counts, const at::Tenso
   return bytes;
 }
 
-// Storage comes and goes under tensors that stay, leaves of autograd among them.
+// Storage comes and goes under tensors that stay, leaves of autograd among them. On a GPU it is
+// taken and given back in the order of torch's current stream, and communicators follow that stream
+// when an operation is issued and are done when it returns: no other stream is left with it.
 void Allocate(const at::Tensor& flat) {
+  const c10::DeviceGuard guard(flat.device());  // an allocator serves the thread's device
   c10::StorageImpl* storage = flat.storage().unsafeGetStorageImpl();
   const size_t bytes = flat.numel() * flat.element_size();
   storage->set_data_ptr_noswap(storage->allocator()->allocate(bytes));
@@ -54,7 +58,17 @@ ZeroShards::ZeroShards(Model& model, comm::Communicator& communicator, Config co
 }
 
 ZeroShards::~ZeroShards() {
-  for (Reduction& reduction : reductions_) reduction.pending->Wait().IgnoreError();
+  for (Reduction& reduction : reductions_) {
+    Checked(reduction.pending->Wait(), {reduction.input, reduction.output}).IgnoreError();
+  }
+  if (broken_) new std::vector<Block>(std::move(blocks_));
+}
+
+absl::Status ZeroShards::Checked(absl::Status status, const std::vector<at::Tensor>& buffers) {
+  if (status.ok()) return status;
+  broken_ = true;
+  new std::vector<at::Tensor>(buffers);
+  return status;
 }
 
 void ZeroShards::BuildBlock(Block* block) {
@@ -100,12 +114,12 @@ absl::Status ZeroShards::Gather(Block* block) {
   if (block->present) return absl::OkStatus();
   Allocate(block->flat);
   block->present = true;
-  return comm_.AllGather({"parameters", step_}, block->part.data_ptr(), block->flat.data_ptr(),
-                         BytesOf(block->counts, block->flat));
+  return Checked(comm_.AllGather({"parameters", step_}, block->part.data_ptr(),
+                                 block->flat.data_ptr(), BytesOf(block->counts, block->flat)));
 }
 
 void ZeroShards::Drop(Block* block) {
-  if (!sharded_params_ || !block->present) return;
+  if (!sharded_params_ || !block->present || broken_) return;
   Free(block->flat);
   block->present = false;
 }
@@ -142,7 +156,7 @@ absl::Status ZeroShards::GradientsReady(int block, GradientSum* grads) {
 absl::Status ZeroShards::FinishOldest() {
   const Reduction reduction = std::move(reductions_.front());
   reductions_.pop_front();
-  ZIPRL_RETURN_IF_ERROR(reduction.pending->Wait());
+  ZIPRL_RETURN_IF_ERROR(Checked(reduction.pending->Wait(), {reduction.input, reduction.output}));
   blocks_[reduction.block].grad_part.add_(reduction.output);
   return absl::OkStatus();
 }
@@ -164,16 +178,26 @@ absl::StatusOr<double> ZeroShards::GradientNorm() {
         at::linalg_vector_norm(block.grad_part, 2, at::OptionalIntArrayRef(), false, at::kDouble);
     sum += norm.item<double>() * norm.item<double>();
   }
-  ZIPRL_RETURN_IF_ERROR(comm_.AllReduceSum({"gradient norm", step_}, &sum, 1));
-  return std::sqrt(sum);
+  const at::Tensor total = at::full({1}, sum, model_.device.Float().dtype(at::kDouble));
+  ZIPRL_RETURN_IF_ERROR(AllReduce("gradient norm", total));
+  return std::sqrt(total.item<double>());
+}
+
+absl::Status ZeroShards::AllReduce(const std::string& what, const at::Tensor& values) {
+  const comm::OpLabel label(what, step_);
+  const int64_t n = values.numel();
+  return Checked(values.scalar_type() == at::kDouble
+                     ? comm_.AllReduceSum(label, values.data_ptr<double>(), n)
+                     : comm_.AllReduceSum(label, values.data_ptr<float>(), n),
+                 {values});
 }
 
 absl::Status ZeroShards::ShareGradients() {
   if (config_.level > 0) return absl::OkStatus();
   for (Block& block : blocks_) {
-    ZIPRL_RETURN_IF_ERROR(comm_.AllGather({"gradients", step_}, block.grad_part.data_ptr(),
-                                          block.grad_full.data_ptr(),
-                                          BytesOf(block.counts, block.grad_full)));
+    ZIPRL_RETURN_IF_ERROR(Checked(comm_.AllGather({"gradients", step_}, block.grad_part.data_ptr(),
+                                                  block.grad_full.data_ptr(),
+                                                  BytesOf(block.counts, block.grad_full))));
   }
   return absl::OkStatus();
 }
@@ -181,9 +205,9 @@ absl::Status ZeroShards::ShareGradients() {
 absl::Status ZeroShards::ShareParams() {
   if (config_.level == 0 || sharded_params_) return absl::OkStatus();
   for (Block& block : blocks_) {
-    ZIPRL_RETURN_IF_ERROR(comm_.AllGather({"parameters", step_}, block.part.data_ptr(),
-                                          block.flat.data_ptr(),
-                                          BytesOf(block.counts, block.flat)));
+    ZIPRL_RETURN_IF_ERROR(
+        Checked(comm_.AllGather({"parameters", step_}, block.part.data_ptr(), block.flat.data_ptr(),
+                                BytesOf(block.counts, block.flat))));
   }
   return absl::OkStatus();
 }

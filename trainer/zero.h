@@ -7,6 +7,7 @@
 
 #include <deque>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -40,6 +41,8 @@ class ZeroShards : public PassListener {
   absl::Status FinishGradients();
   // The global norm, the same on every rank. After FinishGradients.
   absl::StatusOr<double> GradientNorm();
+  // values (contiguous, fp32 or fp64, on the model's device) become their sum over the ranks.
+  absl::Status AllReduce(const std::string& what, const at::Tensor& values);
 
   // What this rank updates: a run of a parameter's elements, and the gradient that belongs to it.
   struct Piece {
@@ -84,6 +87,9 @@ class ZeroShards : public PassListener {
   void BuildBlock(Block* block);
   void BuildPieces();
   absl::Status FinishOldest();
+  // The status of an operation on the communicator. What a failed one was given lives on until the
+  // process ends: a late message may still land there.
+  absl::Status Checked(absl::Status status, const std::vector<at::Tensor>& buffers = {});
   absl::Status Gather(Block* block);
   void Drop(Block* block);
 
@@ -96,6 +102,7 @@ class ZeroShards : public PassListener {
   std::vector<Piece> pieces_;
   std::deque<Reduction> reductions_;
   int64_t step_ = 0;
+  bool broken_ = false;  // an operation failed: no storage is given back any more
 };
 
 }  // namespace ziprl

@@ -1,5 +1,7 @@
 // The learner over ranks, which here are threads: loss, gradients and weights do not depend on how
 // many there are, nor on who holds what between steps; checkpoints are of any number of ranks.
+#include "trainer/zero.h"
+
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
@@ -214,6 +216,30 @@ TEST_F(ZeroTest, BudgetHeadLearnsOverRanks) {
   const auto states = Train(2, 1, 1);
   ExpectSameBits(states, states[0]);
   EXPECT_NEAR(states[0].stats.metrics.at("actor/grad_norm"), alone, 1e-5 * alone);
+}
+
+// The storage of a rank's parameters, behind shards and model that have ended; `alone`: after the
+// other rank did not come.
+c10::weak_intrusive_ptr<c10::StorageImpl> StorageAfterTheEnd(const std::string& name, bool alone) {
+  comm::Communicator::Config config;
+  if (alone) config.deadline = absl::Milliseconds(50);
+  const auto group = comm::MakeLocalGroup(2, config);
+  const auto share = [&](int rank) {
+    const auto model = TinyModel(name);
+    ZeroShards shards(*model, *group[rank], {1, /*freeze_vision=*/false});
+    EXPECT_EQ(shards.ShareParams().ok(), !alone);
+    return model->params.tensor(0).storage().getWeakStorageImpl();
+  };
+  if (alone) return share(0);
+  std::thread other([&] { share(1); });
+  auto storage = share(0);
+  other.join();
+  return storage;
+}
+
+TEST_F(ZeroTest, WhatAFailedOperationWasGivenLivesOn) {
+  EXPECT_TRUE(StorageAfterTheEnd(name_, /*alone=*/false).expired());
+  EXPECT_FALSE(StorageAfterTheEnd(name_, /*alone=*/true).expired());
 }
 
 struct Move {
