@@ -12,6 +12,7 @@
 #include "configs/base/parallel.h"
 #include "configs/base/status_macros.h"
 #include "kernels/comm/tcp.h"
+#include "launch/collectives.h"
 #include "launch/job_security.h"
 
 namespace ziprl {
@@ -62,11 +63,14 @@ absl::StatusOr<Rank> Rank::Join(const RunConfig& config, comm::MpiWorld& world) 
   rank.listen_ = ListenAddress(world.local_size() == all.size());
   const bool learns = rank.role_.role == Role::kLearner;
   const bool serves = !learns || rank.role_.index == 0 || config.cluster.colocated();
-  ZIPRL_ASSIGN_OR_RETURN(rank.learners_,
+  ZIPRL_ASSIGN_OR_RETURN(auto learners,
                          all.Split("learners", learns ? 0 : -1, all.rank(), "learners"));
   ZIPRL_ASSIGN_OR_RETURN(rank.commands_, SplitCommands(all, learns));
   ZIPRL_ASSIGN_OR_RETURN(rank.services_,
                          all.Split("services", serves ? 0 : -1, all.rank(), "services"));
+  if (learns) {
+    ZIPRL_ASSIGN_OR_RETURN(rank.learners_, LearnerCollectives(config, std::move(learners)));
+  }
   if (!serves) return rank;
   std::string token = rank.security_.token.empty() ? RandomToken() : rank.security_.token;
   ZIPRL_RETURN_IF_ERROR(rank.services_->BroadcastBytes("token", &token, kLeadRank));

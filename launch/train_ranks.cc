@@ -12,6 +12,7 @@
 #include "configs/base/shutdown.h"
 #include "configs/base/status_macros.h"
 #include "kernels/comm/watchdog.h"
+#include "launch/collectives.h"
 #include "launch/colocated_worker.h"
 #include "launch/command_config.h"
 #include "launch/job_security.h"
@@ -162,7 +163,7 @@ absl::Status Play(const RunConfig& config, comm::MpiWorld& world, const EndJob& 
   std::_Exit(1);
 }
 
-// Runs `body` with this rank's share of the cores, watched.
+// Runs `body` with this rank's share of the cores and its GPU, watched.
 absl::Status UnderWatch(
     const RunConfig& given, comm::MpiWorld& world,
     const std::function<absl::Status(const RunConfig& config, const EndJob& end_job)>& body) {
@@ -176,6 +177,7 @@ absl::Status UnderWatch(
     if (config.trainer.threads == 0) {
       ZIPRL_ASSIGN_OR_RETURN(config.trainer.threads, ShareOfCores(all));
     }
+    config.model.gpu += world.local_rank();
     return body(config, [&watchdog](const absl::Status& error) { EndProcess(*watchdog, error); });
   }();
   if (status.ok()) return world.Finalize();  // still watched
@@ -208,6 +210,8 @@ absl::Status LearnAsRank(const RunConfig& given, const std::string& coordinator,
   comm::Communicator& all = world.communicator();
   const auto learn = [&](const RunConfig& config, const EndJob& end_job) -> absl::Status {
     ZIPRL_ASSIGN_OR_RETURN(const auto commands, SplitCommands(all, true));
+    ZIPRL_ASSIGN_OR_RETURN(auto host, all.Split("learners", 0, all.rank(), "learners"));
+    ZIPRL_ASSIGN_OR_RETURN(const auto learners, LearnerCollectives(config, std::move(host)));
     ZIPRL_ASSIGN_OR_RETURN(const RpcSecurity security, JobSecurity(config.cluster));
     if (all.rank() > 0) {
       InstallSignalFlags();  // rank 0 heeds them
@@ -215,9 +219,9 @@ absl::Status LearnAsRank(const RunConfig& given, const std::string& coordinator,
         ZIPRL_ASSIGN_OR_RETURN(const GroupScorer score, OpenScorer(config.reward, security));
         return worker.RunFor(coordinator, all.rank(), score, security);
       };
-      return FollowTheLead(config, all, *commands, {work, end_job});
+      return FollowTheLead(config, *learners, *commands, {work, end_job});
     }
-    return Lead({config, all, *commands, security, listen},
+    return Lead({config, *learners, *commands, security, listen},
                 [&](TrainParts& parts, ColocatedWorker* worker) {
                   return UseCoordinatorBeside(coordinator, config, config.reward, security, parts,
                                               worker, end_job);

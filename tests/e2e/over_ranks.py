@@ -137,10 +137,10 @@ def colocated_bad_image(bench):
     check(done.returncode != 0 and "broken.png" in done.stderr, done.stderr[-3000:])
 
 
-def start_over(bench, out, learner, rollout, *more):
+def start_over(bench, out, learner, rollout, *more, options=(), env=ENV):
     prefix, cluster = ranks(learner, rollout)
     return bench.start(*tiny_run(bench, out, "trainer.max_steps=400", "trainer.save_freq=1", "trainer.save_limit=2",
-                                 "cluster.deadline_s=10", *cluster, *more), prefix=prefix, env=ENV)
+                                 "cluster.deadline_s=10", *cluster, *more), prefix=[*prefix, *options], env=env)
 
 
 def rank_pids(mpirun):
