@@ -3,7 +3,9 @@
 #include <map>
 #include <string>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "configs/base/files.h"
 #include "configs/base/status_macros.h"
 #include "kernels/comm/nccl_api.h"
 #include "kernels/comm/nccl_calls.h"
@@ -13,6 +15,12 @@
 namespace ziprl::comm {
 namespace {
 
+// Differs between hosts also where their names do not, and is that of the host in its containers.
+std::string BootId() {
+  const auto id = ReadFile("/proc/sys/kernel/random/boot_id");
+  return id.ok() ? std::string(absl::StripAsciiWhitespace(*id)) : "?";
+}
+
 // Where this rank's GPU is, if it can take part: unique among all hosts.
 absl::StatusOr<std::string> Place(const NcclOptions& options) {
   const int count = options.api->device_count();
@@ -20,7 +28,7 @@ absl::StatusOr<std::string> Place(const NcclOptions& options) {
     char place[64] = "";
     const int result = options.api->device_place(options.device, place, sizeof(place));
     ZIPRL_RETURN_IF_ERROR(NcclStatus(*options.api, result, "cudaDeviceGetPCIBusId"));
-    return absl::StrCat("GPU ", place, " of host ", HostName());
+    return absl::StrCat("GPU ", place, " of host ", HostName(), " (boot ", BootId(), ")");
   }
   if (count == 0) return absl::FailedPreconditionError("there is no CUDA device on this host");
   return absl::FailedPreconditionError(

@@ -61,7 +61,8 @@ def learn(bench):
 def killed(bench):
     """A learner rank that is gone is named within the deadline, and the run goes on exactly, over MPI too."""
     out = bench.path("run")
-    process = start_over(bench, out, 2, 1, *NCCL, "actor.zero=3", options=preloaded(), env=fake())
+    process = start_over(bench, out, 2, 1, *NCCL, "actor.zero=3", "cluster.deadline_s=30", options=preloaded(),
+                         env=fake())
     wait_for_step(process, out, 2)
     os.kill(rank_pids(process)[1], signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
@@ -76,8 +77,7 @@ def killed(bench):
 def fails(bench, *more, options=(), env=ENV, learner=2):
     """stderr of a run that must fail and leave nothing."""
     prefix, cluster = ranks(learner, 1)
-    done = bench.call(*tiny_run(bench, bench.path("run"), *cluster, "cluster.deadline_s=10", *more),
-                      prefix=[*prefix, *options], env=env)
+    done = bench.call(*tiny_run(bench, bench.path("run"), *cluster, *more), prefix=[*prefix, *options], env=env)
     check(done.returncode != 0, "exit code", done.returncode)
     check(not os.path.exists(bench.path("run", "step_1")), "a step was made")
     return done.stderr
@@ -85,7 +85,7 @@ def fails(bench, *more, options=(), env=ENV, learner=2):
 
 def stalled(bench):
     """GPUs that never finish: every rank arrived, so NCCL is aborted at the deadline and says so."""
-    errors = fails(bench, *NCCL, options=preloaded(), env=fake(ZIPRL_FAKE_NCCL_STALL="1"))
+    errors = fails(bench, *NCCL, "cluster.deadline_s=20", options=preloaded(), env=fake(ZIPRL_FAKE_NCCL_STALL="1"))
     check(re.search(r"'gradients' #\d+ of 'learners', step 0, \d+ bytes: (every rank arrived, but the GPUs did not "
                     r"finish by the deadline; NCCL aborted|NCCL error)", errors), errors[-3000:])
 
