@@ -122,19 +122,24 @@ def colocated_lost(bench):
     check_same_metrics(f"{straight}/metrics.jsonl", f"{out}/metrics.jsonl")
 
 
-def colocated_bad_image(bench):
-    """A worker's error on whichever rank ends the job with its text."""
+def colocated_worker_fails(bench):
+    """A worker's error on either rank ends the job with its text."""
     prefix, cluster = colocated(2)
     rows = read_json_lines(bench.fixture("rows.jsonl"))
-    for row in rows:
-        row["images"] = [bench.fixture(path) for path in row["images"]]
     broken = bench.path("broken.png")
-    with open(rows[-1]["images"][0], "rb") as whole, open(broken, "wb") as cut:
-        cut.write(whole.read()[:-40])
+    with open(bench.fixture(rows[0]["images"][0]), "rb") as whole, open(broken, "wb") as file:
+        bits = bytearray(whole.read())
+        bits[len(bits) // 2] ^= 0xFF  # only who decodes the picture, for a rollout, sees it
+        file.write(bits)
     workbench.write_rows(bench.path("rows.jsonl"), [dict(row, images=[broken] * len(row["images"])) for row in rows])
     done = bench.call(*tiny_run(bench, bench.path("run"), f"data.train_files={bench.path('rows.jsonl')}", *cluster),
                       prefix=prefix, env=ENV)
     check(done.returncode != 0 and "broken.png" in done.stderr, done.stderr[-3000:])
+    # Rank 1's config is another: the coordinator refuses its worker, while its learner waits in MPI.
+    run = tiny_run(bench, bench.path("other"), *cluster)
+    done = bench.call(*run, "rollout.temperature=0.5", env=ENV,
+                      prefix=[*MPIRUN, "-np", "1", bench.program, *run, ":", "-np", "1"])
+    check(done.returncode != 0 and "config hash: the coordinator has" in done.stderr, done.stderr[-3000:])
 
 
 def start_over(bench, out, learner, rollout, *more, options=(), env=ENV):
@@ -236,8 +241,8 @@ def bad_row(bench):
     check(done.returncode != 0 and "rows.jsonl:2" in done.stderr, done.stderr[-2000:])
 
 
-CASES = [equals_local, service_ranks, two_learners, colocated_equals_separate, colocated_lost, colocated_bad_image,
-         killed, stopped, terminated, wrong_ranks, bad_row]
+CASES = [equals_local, service_ranks, two_learners, colocated_equals_separate, colocated_lost,
+         colocated_worker_fails, killed, stopped, terminated, wrong_ranks, bad_row]
 
 if __name__ == "__main__":
     workbench.main({case.__name__: case for case in CASES})
