@@ -96,7 +96,7 @@ def colocated(bench):
     deadline = time.monotonic() + LIMIT_S
     pushed = {}
     while not all(pushed.get(f"learner-{rank}", 0) > 0 for rank in range(2)):
-        status = bench.call("status", "--json", "--coordinator", job.coordinator(), "--ca", f"{out}.secrets/ca.pem",
+        status = bench.call("status", "--json", "--coordinator", job.coordinator(), "--tls-dir", f"{out}.secrets",
                             "--token-file", f"{out}.secrets/token")
         if status.returncode != 0 or time.monotonic() > deadline:
             job.fail("not every rank generates", pushed, status.stderr)
