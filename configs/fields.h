@@ -85,8 +85,11 @@ void VisitRollout(Config& c, Visitor& visit) {
   visit("rollout.top_k", c.top_k, AtLeast(0, "most probable tokens to draw from; 0 = all"));
   visit("rollout.top_p", c.top_p, AboveUpTo(0, 1, "nucleus sampling; 1 = off"));
   visit("rollout.stop", c.stop, Any("texts that end a response"));
-  visit("rollout.max_staleness", c.max_staleness,
-        AtLeast(0, "policy versions a sample may be older than the learner"));
+  visit(
+      "rollout.max_staleness", c.max_staleness,
+      AtLeast(0,
+              "policy versions a sample may be older than the learner; above 0, stochastic samples "
+              "carry 2 bytes per prompt token and layer"));
   visit("rollout.log_completions", c.log_completions,
         Any("write prompts, responses and rewards to completions.jsonl"));
   visit("rollout.thresholds", c.thresholds,

@@ -113,13 +113,6 @@ std::optional<FieldError> FindContradiction(const RunConfig& c) {
                       absl::StrCat("algorithm.selection = ", c.algorithm.selection,
                                    ": algorithm.sparsity = stochastic needs replay")};
   }
-  if (c.algorithm.sparsity == "stochastic" && c.rollout.max_staleness > 0) {
-    return FieldError{
-        "rollout.max_staleness",
-        absl::StrCat("rollout.max_staleness = ", c.rollout.max_staleness,
-                     ": algorithm.sparsity = stochastic needs 0 (samples do not carry "
-                     "the log-probs of their selection yet)")};
-  }
   if (c.data.max_pixels > 0 && c.data.max_pixels < c.data.min_pixels) {
     return FieldError{"data.max_pixels",
                       absl::StrCat("data.max_pixels = ", c.data.max_pixels,
@@ -151,6 +144,10 @@ std::optional<FieldError> FindInvalidField(const RunConfig& config) {
   VisitFields(config, checker);
   if (checker.error().has_value()) return checker.error();
   return FindContradiction(config);
+}
+
+bool RecordsSelectionLogits(const RunConfig& config) {
+  return config.algorithm.sparsity == "stochastic" && config.rollout.max_staleness > 0;
 }
 
 absl::Status RunConfig::Validate() const {

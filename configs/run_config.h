@@ -163,4 +163,8 @@ struct RunConfig {
   absl::Status Validate() const;
 };
 
+// Whether samples carry the logits of their selection: recipe `stochastic` may train on samples of
+// an older version, whose decisions are measured against what that version gave them.
+bool RecordsSelectionLogits(const RunConfig& config);
+
 }  // namespace ziprl

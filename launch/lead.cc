@@ -9,6 +9,7 @@
 #include "launch/served_weights.h"
 #include "launch/train_learner.h"
 #include "trainer/coordinator/coordinator_client.h"
+#include "trainer/coordinator/run_factory.h"
 #include "trainer/coordinator/run_identity.h"
 #include "trainer/learner_group.h"
 #include "trainer/model_checkpoint.h"
@@ -55,6 +56,7 @@ absl::Status UseCoordinatorAt(const std::string& address, const RunConfig& confi
   client.security = security;
   ZIPRL_ASSIGN_OR_RETURN(client.identity, IdentityOf(config));
   client.give_up = absl::Seconds(config.cluster.deadline_s);
+  client.heartbeat = HeartbeatPeriod(config);
   client.stop_requested = ShutdownRequested;
   ZIPRL_ASSIGN_OR_RETURN(std::shared_ptr<CoordinatorClient> coordinator,
                          CoordinatorClient::Connect(client));

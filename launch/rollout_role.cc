@@ -13,6 +13,7 @@
 #include "rollout/weight_loader.h"
 #include "rollout/worker.h"
 #include "trainer/coordinator/coordinator_client.h"
+#include "trainer/coordinator/run_factory.h"
 #include "trainer/coordinator/run_identity.h"
 
 namespace ziprl {
@@ -85,6 +86,8 @@ absl::Status RolloutRole::Run(const std::string& coordinator, const RewardConfig
   ZIPRL_ASSIGN_OR_RETURN(client.identity, IdentityOf(config_));
   client.worker = worker;
   client.give_up = absl::Seconds(config_.cluster.deadline_s);
+  client.heartbeat = HeartbeatPeriod(config_);
+  client.learner_limit = LearnerLimit(config_);
   client.stop_requested = stop;
   ZIPRL_ASSIGN_OR_RETURN(const auto link, CoordinatorClient::Connect(client));
   FollowingEngine following(*engine_,

@@ -61,8 +61,9 @@ double SigmoidOf(double z) { return 1.0 / (1.0 + std::exp(-z)); }
 
 // Recipe `stochastic`: each free token is kept iff u < sigmoid(z).
 void SampleSet(const RankedSet& set, const std::vector<uint8_t>& forced, const SelectionSpec& spec,
-               int layer, Bitmap* keep) {
+               int layer, LayerSelection* selection) {
   const auto n = static_cast<int64_t>(forced.size());
+  if (spec.logits) selection->logits.assign(forced.size(), 0.0f);
   const double eps = EpsilonS(n);
   const float* score = set.score.const_data_ptr<float>();
   const double threshold = std::log(score[set.result.score_threshold] + eps);
@@ -70,11 +71,12 @@ void SampleSet(const RankedSet& set, const std::vector<uint8_t>& forced, const S
     bool kept = forced[j] != 0;
     if (!kept) {
       const double z = (std::log(score[j] + eps) - threshold) / spec.temperature;
+      if (spec.logits) selection->logits[j] = static_cast<float>(z);
       const float u = PhiloxUniform24(spec.rollout_seed, static_cast<uint32_t>(j),
                                       static_cast<uint32_t>(layer), 0, RngStream::kKeep);
       kept = u < SigmoidOf(z);
     }
-    if (kept) keep->Set(static_cast<uint32_t>(j));
+    if (kept) selection->keep.Set(static_cast<uint32_t>(j));
   }
 }
 
@@ -161,7 +163,7 @@ LayerSelection SelectTokens(const MassResult& mass, const std::vector<int32_t>& 
   } else {
     const RankedSet set = RankByMass(mass.mass, seen, forced, num_heads, spec.p);
     if (spec.stochastic) {
-      SampleSet(set, forced, spec, layer, &selection.keep);
+      SampleSet(set, forced, spec, layer, &selection);
     } else {
       const uint8_t* keep = set.keep.const_data_ptr<uint8_t>();
       for (uint32_t j = 0; j < n; ++j) {
@@ -174,6 +176,11 @@ LayerSelection SelectTokens(const MassResult& mass, const std::vector<int32_t>& 
   }
   selection.kept_mass = KeptMass(mass.mass.cpu(), selection.keep, num_heads, num_probes);
   return selection;
+}
+
+double DecisionLogprob(double z, bool kept) {
+  const double x = kept ? z : -z;
+  return std::min(x, 0.0) - std::log1p(std::exp(-std::abs(x)));
 }
 
 at::Tensor SelectionLogprob(const at::Tensor& a, const std::vector<int32_t>& seen,

@@ -39,20 +39,25 @@ struct SelectionSpec {
   bool stochastic = false;    // sample the set (recipe `stochastic`)
   double temperature = 1.0;   // T_sel
   uint64_t rollout_seed = 0;  // key of KEEP draws
+  bool logits = false;        // with `stochastic`: give the logits z too
 };
 
 struct LayerSelection {
   Bitmap keep;
   int budget = 0;
-  double kept_mass = 0.0;    // sum of a over S, / |R|
-  int score_threshold = -1;  // index of the b-th largest s over all n; -1 at p = 1
-  int mass_threshold = -1;   // index of the b-th largest raw mass; -1 at p = 1
+  double kept_mass = 0.0;     // sum of a over S, / |R|
+  int score_threshold = -1;   // index of the b-th largest s over all n; -1 at p = 1
+  int mass_threshold = -1;    // index of the b-th largest raw mass; -1 at p = 1
+  std::vector<float> logits;  // z [n], 0 at forced entries, when asked for; empty at p = 1
 };
 
 // Chooses the set of one layer of one sequence from its mass (no gradient).
 LayerSelection SelectTokens(const MassResult& mass, const std::vector<int32_t>& seen,
                             const std::vector<uint8_t>& forced, int num_heads, int num_probes,
                             const SelectionSpec& spec, int layer);
+
+// Log-prob of a decision with logit z: -softplus(-z) if kept, -softplus(z) if not.
+double DecisionLogprob(double z, bool kept);
 
 // Recipe `stochastic`: log-prob of each recorded decision, [n] fp64 or fp32 as `a`, 0 at forced
 // entries, differentiable in a; the threshold s_(b) is detached. eps_s = 1e-6 / n. score_threshold

@@ -17,6 +17,13 @@ uint64_t KeptSets::Digest() const {
   return XXH3_64bits_digest(&state);
 }
 
+size_t Completion::NumSelectionLogits() const {
+  size_t count = 0;
+  if (p >= 1.0 || kept.events.empty()) return count;
+  for (const Bitmap& layer : kept.events[0]) count += layer.size;
+  return count;
+}
+
 double KeptSets::KeptRatio() const {
   if (events.empty() || events[0].empty()) return 1.0;
   double sum = 0.0;

@@ -64,6 +64,10 @@ struct Completion {
   std::string text;  // decoded response, special tokens removed
   KeptSets kept;
   uint64_t digest = 0;  // kept.Digest()
+  // Recipe `stochastic` with rollout.max_staleness > 0: the logits z of the selection, bf16 bits
+  // [L * n], layer by layer, 0 at forced tokens. Empty otherwise, at p = 1 too.
+  std::vector<uint16_t> selection_logits;
+  size_t NumSelectionLogits() const;  // that a run which records them has for this sample
   double kept_ratio = 1.0;
   double visual_kept_ratio = 1.0;  // over image/video placeholder tokens
   double kv_kept_ratio = 1.0;      // KV entries held at the end / entries a dense cache would hold

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <utility>
 
+#include "configs/base/bfloat16.h"
 #include "model/token_selection.h"
 #include "rollout/host_tensor.h"
 
@@ -39,6 +40,7 @@ class GroupPrefill {
   at::Tensor Attend(int layer, const at::Tensor& x, const Qkv& qkv, const Part& part);
   at::Tensor FinishLast(const at::Tensor& x, const Qkv& qkv, const at::Tensor& k,
                         const at::Tensor& v, bool last_kept) const;
+  static void RecordLogits(const std::vector<float>& logits, Sequence* sequence);
   void Record(int layer, const Part& part, const at::Tensor& k, const at::Tensor& v);
   void FillRatios(Sequence* sequence) const;
   bool IsLast(int layer) const { return layer + 1 == context_.arch().layers; }
@@ -109,6 +111,7 @@ std::vector<Part> GroupPrefill::Select(int layer, const Branch& branch, const Qk
     }
     if (part == parts.size()) {
       LayerSelection selection = SelectOne(layer, sequence, mass);
+      RecordLogits(selection.logits, group_[member]);
       for (part = 0; part < parts.size(); ++part) {
         if (parts[part].selection.keep == selection.keep) break;
       }
@@ -134,6 +137,7 @@ LayerSelection GroupPrefill::SelectOne(int layer, const Sequence& sequence,
   spec.stochastic = context_.config->stochastic;
   spec.temperature = context_.config->selection_temperature;
   spec.rollout_seed = sequence.out.seed;
+  spec.logits = context_.config->selection_logits;
   return SelectTokens(mass, prompt_.seen, prompt_.forced, context_.arch().heads,
                       static_cast<int>(prompt_.probes.size()), spec, layer);
 }
@@ -174,6 +178,13 @@ at::Tensor GroupPrefill::FinishLast(const at::Tensor& x, const Qkv& qkv, const a
   }
   return FinishLayer(arch, context_.layers.back(), x.narrow(0, n - 1, 1), attention, at::Tensor(),
                      context_.prefill);
+}
+
+// Of the next layer.
+void GroupPrefill::RecordLogits(const std::vector<float>& logits, Sequence* sequence) {
+  std::vector<uint16_t>& out = sequence->out.selection_logits;
+  if (out.empty()) out.reserve(logits.size() * sequence->layers.size());
+  for (float z : logits) out.push_back(ToBfloat16(z));
 }
 
 void GroupPrefill::Record(int layer, const Part& part, const at::Tensor& k, const at::Tensor& v) {

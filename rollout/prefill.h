@@ -15,8 +15,8 @@
 namespace ziprl {
 
 // Runs the prompt for every sequence of the group (out.p and out.seed are set). Fills the caches,
-// event 0 of out.kept, kept_ratio, visual_kept_ratio and kept_mass. Returns the last prompt
-// position's residual row of each sequence, [G, C].
+// event 0 of out.kept, selection_logits where the run records them, kept_ratio, visual_kept_ratio
+// and kept_mass. Returns the last prompt position's residual row of each sequence, [G, C].
 at::Tensor PrefillGroup(const EngineContext& context, const PreparedPrompt& prompt,
                         const std::vector<Sequence*>& group);
 

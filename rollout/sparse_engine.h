@@ -24,6 +24,7 @@ struct EngineConfig {
   bool ignore_end = false;        // sample to the length limit (benchmarks)
   bool suppress_ids = true;       // ids that may not be sampled get -inf (Processor::SuppressedIds)
   bool stochastic = false;        // selection sampled (recipe `stochastic` while training)
+  bool selection_logits = false;  // recorded beside a sampled selection, for a later version
   double selection_temperature = 1.0;
   bool budget_sample = false, budget_greedy = false;  // recipe `budget`: the head proposes p
   bool probes_text = false;

@@ -135,7 +135,7 @@ std::vector<float> ResponseLoss(const AlgorithmConfig& algorithm, const Response
 
 std::vector<float> SelectionLoss(const AlgorithmConfig& algorithm, const std::vector<float>& lp,
                                  const std::vector<float>& old, const std::vector<uint8_t>& forced,
-                                 double advantage, int64_t samples, double* loss) {
+                                 double advantage, int64_t samples, SelectionSums* sums) {
   std::vector<float> grad(lp.size(), 0.0f);
   const double n = static_cast<double>(std::max<int64_t>(samples, 1));
   double sum = 0;
@@ -144,9 +144,11 @@ std::vector<float> SelectionLoss(const AlgorithmConfig& algorithm, const std::ve
     const double raw = static_cast<double>(lp[j]) - old[j];
     const ClippedTerm term = ClippedObjective(algorithm, ClampLogRatio(raw), advantage, 0);
     sum -= term.value / n;
+    ++sums->decisions;
+    sums->clipped += term.clipped;
     if (Inside(raw)) grad[j] = static_cast<float>(-term.slope / n);
   }
-  *loss += sum;
+  sums->loss += sum;
   return grad;
 }
 

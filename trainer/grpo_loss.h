@@ -58,10 +58,16 @@ struct ClippedTerm {
 ClippedTerm ClippedObjective(const AlgorithmConfig& algorithm, double d, double advantage,
                              double delta);
 
-// L_sel of one layer of one sample: decisions' log-probs against those at the start of the step.
-// Returns dL/dlp (zero at forced entries, whose log-probs are constant 0) and adds -sum/N to *loss.
+// What the decisions of one layer of one sample add up to.
+struct SelectionSums {
+  double loss = 0;  // -sum / N
+  int64_t decisions = 0, clipped = 0;
+};
+
+// L_sel of one layer of one sample: decisions' log-probs against those they were taken with.
+// Returns dL/dlp (zero at forced entries, whose log-probs are constant 0) and adds to *sums.
 std::vector<float> SelectionLoss(const AlgorithmConfig& algorithm, const std::vector<float>& lp,
                                  const std::vector<float>& old, const std::vector<uint8_t>& forced,
-                                 double advantage, int64_t samples, double* loss);
+                                 double advantage, int64_t samples, SelectionSums* sums);
 
 }  // namespace ziprl

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,7 +17,7 @@ namespace {
 
 // First byte of a command; the rest is its argument.
 enum Command : char {
-  kStep = 's',  // groups, each as 8 bytes of length and a v1::ScoredGroup
+  kStep = 's',  // groups, each as a string of a v1::ScoredGroup and one of each sample's logits
   kGenerate = 'n',
   kGather = 'g',
   kRelease = 'r',  // "1" if changed
@@ -27,34 +28,62 @@ enum Command : char {
 };
 constexpr char kLabel[] = "command of the lead learner";
 
+// A string: 8 bytes of length, and its bytes.
+void Append(const void* data, uint64_t size, std::string* out) {
+  out->append(reinterpret_cast<const char*>(&size), sizeof(size));
+  out->append(static_cast<const char*>(data), size);
+}
+
+// The next string of *bytes, which loses it.
+absl::StatusOr<std::string_view> Take(std::string_view* bytes) {
+  uint64_t size = 0;
+  if (bytes->size() >= sizeof(size)) std::memcpy(&size, bytes->data(), sizeof(size));
+  if (bytes->size() < sizeof(size) || size > bytes->size() - sizeof(size)) {
+    return absl::DataLossError("a cut step of the lead");
+  }
+  const std::string_view out = bytes->substr(sizeof(size), size);
+  bytes->remove_prefix(sizeof(size) + size);
+  return out;
+}
+
 std::string Encode(const std::vector<ScoredGroup>& groups) {
   std::string out;
   for (const ScoredGroup& group : groups) {
     v1::ScoredGroup pb;
     ToPb(group, PromptBody::kWhole, &pb);
     const std::string bytes = pb.SerializeAsString();
-    const uint64_t size = bytes.size();
-    out.append(reinterpret_cast<const char*>(&size), sizeof(size));
-    out += bytes;
+    Append(bytes.data(), bytes.size(), &out);
+    for (const Completion& completion : group.completions) {
+      const std::vector<uint16_t>& logits = completion.selection_logits;
+      Append(logits.data(), logits.size() * sizeof(uint16_t), &out);
+    }
   }
   return out;
 }
 
-absl::StatusOr<std::vector<ScoredGroup>> Decode(const std::string& bytes) {
+absl::Status TakeLogits(std::string_view* bytes, ScoredGroup* group) {
+  for (Completion& completion : group->completions) {
+    ZIPRL_ASSIGN_OR_RETURN(const std::string_view logits, Take(bytes));
+    if (logits.size() % sizeof(uint16_t) != 0) return absl::DataLossError("half a selection logit");
+    completion.selection_logits.resize(logits.size() / sizeof(uint16_t));
+    if (!logits.empty()) {
+      std::memcpy(completion.selection_logits.data(), logits.data(), logits.size());
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<ScoredGroup>> Decode(std::string_view bytes) {
   std::vector<ScoredGroup> groups;
-  size_t at = 0;
-  while (at < bytes.size()) {
-    uint64_t size = 0;
-    if (bytes.size() - at < sizeof(size)) return absl::DataLossError("a cut step of the lead");
-    std::memcpy(&size, bytes.data() + at, sizeof(size));
-    at += sizeof(size);
+  while (!bytes.empty()) {
+    ZIPRL_ASSIGN_OR_RETURN(const std::string_view one, Take(&bytes));
     v1::ScoredGroup pb;
-    if (size > bytes.size() - at || !pb.ParseFromArray(bytes.data() + at, static_cast<int>(size))) {
+    if (!pb.ParseFromArray(one.data(), static_cast<int>(one.size()))) {
       return absl::DataLossError(absl::StrCat("group ", groups.size(), " of the lead's step"));
     }
-    at += size;
     ZIPRL_ASSIGN_OR_RETURN(ScoredGroup group,
                            FromPb(pb, absl::StrCat("groups[", groups.size(), "]")));
+    ZIPRL_RETURN_IF_ERROR(TakeLogits(&bytes, &group));
     groups.push_back(std::move(group));
   }
   return groups;

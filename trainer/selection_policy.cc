@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "configs/base/bfloat16.h"
 #include "configs/base/status_macros.h"
 #include "trainer/grpo_loss.h"
 #include "trainer/host_tensor.h"
@@ -61,6 +62,7 @@ SelectionPolicy::SelectionPolicy(const SelectionRules& rules,
     probes.limits = IntTensor(probes.limit, rules_.device->device);
     probes_.push_back(std::move(probes));
     task.max_drift = task.jaccard_sum = 0;
+    task.decisions = task.clipped = 0;
     task.layer_loss.assign(rules_.num_layers, 0.0);
     task.soft_count.assign(rules_.num_layers, 0.0);
     task.jaccard_count = 0;
@@ -171,6 +173,20 @@ absl::Status SelectionPolicy::Outputs(int layer, int s, const at::Tensor& q, con
   return absl::OkStatus();
 }
 
+std::vector<float> SelectionPolicy::RecordedLogprob(int layer, int s) const {
+  const Completion& completion = *tasks_[s]->completion;
+  const std::vector<uint8_t>& forced = probes_[s].forced;
+  const Bitmap& keep = completion.kept.events[0][layer];
+  const uint16_t* z = completion.selection_logits.data() + layer * forced.size();
+  std::vector<float> logprob(forced.size(), 0.0f);
+  for (size_t j = 0; j < forced.size(); ++j) {
+    if (forced[j]) continue;
+    const bool kept = keep.Test(static_cast<uint32_t>(j));
+    logprob[j] = static_cast<float>(DecisionLogprob(FromBfloat16(z[j]), kept));
+  }
+  return logprob;
+}
+
 LayerOutput SelectionPolicy::StochasticOutput(int layer, int s, const MassResult& mass,
                                               const LayerSelection& selection) {
   SelectionTask& task = *tasks_[s];
@@ -178,16 +194,19 @@ LayerOutput SelectionPolicy::StochasticOutput(int layer, int s, const MassResult
       SelectionLogprob(mass.a, probes_[s].seen, probes_[s].forced, selection.score_threshold,
                        task.completion->kept.events[0][layer], rules_.temperature);
   const std::vector<float> lp = HostFloats(logprob);
-  std::vector<float>& old = task.old_logprob[layer];
-  if (old.empty()) old = lp;
+  if (!task.stale && task.old_logprob[layer].empty()) task.old_logprob[layer] = lp;
+  const std::vector<float> recorded = task.stale ? RecordedLogprob(layer, s) : std::vector<float>();
+  const std::vector<float>& old = task.stale ? recorded : task.old_logprob[layer];
   for (size_t j = 0; j < lp.size(); ++j) {
     task.max_drift = std::max(task.max_drift, std::abs(static_cast<double>(lp[j]) - old[j]));
   }
-  double loss = 0;
+  SelectionSums sums;
   std::vector<float> grad = SelectionLoss(*rules_.algorithm, lp, old, probes_[s].forced,
-                                          task.layer_advantage[layer], rules_.samples, &loss);
+                                          task.layer_advantage[layer], rules_.samples, &sums);
   for (float& g : grad) g *= static_cast<float>(rules_.weight);
-  task.layer_loss[layer] = rules_.weight * loss;
+  task.layer_loss[layer] = rules_.weight * sums.loss;
+  task.decisions += sums.decisions;
+  task.clipped += sums.clipped;
   return {logprob, FloatTensor(grad, *rules_.device).to(logprob.scalar_type())};
 }
 

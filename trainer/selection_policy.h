@@ -3,6 +3,7 @@
 // SPARSE_GRPO sections 2 (Consistency) and 3.
 #pragma once
 
+#include <cstdint>
 #include <numeric>
 #include <vector>
 
@@ -36,13 +37,16 @@ struct SelectionTask {
   std::vector<double> layer_advantage;  // Adv_il, for `stochastic`
   bool correct = false;                 // for `surrogate`
   bool monitor = false;                 // select again and compare, whatever is replayed
+  bool stale = false;  // of an older version: old log-probs come from completion->selection_logits
 
-  // [layer][token] selection log-probs at the start of the step; filled by the first pass.
+  // [layer][token] selection log-probs at the start of the step, for samples that are not stale;
+  // filled by the first pass.
   std::vector<std::vector<float>> old_logprob;
 
   // Of the last pass.
-  std::vector<double> layer_loss;  // [layer] contribution to the step's loss
-  double max_drift = 0;            // max |lp - old| over decisions
+  std::vector<double> layer_loss;      // [layer] contribution to the step's loss
+  double max_drift = 0;                // max |lp - old| over decisions
+  int64_t decisions = 0, clipped = 0;  // of `stochastic`: all, those whose ratio is clipped
   double jaccard_sum = 0;
   int jaccard_count = 0;
   std::vector<double> soft_count;  // [layer], of `surrogate`
@@ -81,6 +85,8 @@ class SelectionPolicy : public LayerPolicy {
                  const at::Tensor& q, const at::Tensor& k) const;
   MassResult PromptMass(int s, const at::Tensor& q, const at::Tensor& k) const;
   void Compare(int layer, SelectionTask* task) const;
+  // [n] log-probs that layer's decisions had under the version that took them.
+  std::vector<float> RecordedLogprob(int layer, int s) const;
   LayerOutput StochasticOutput(int layer, int s, const MassResult& mass,
                                const LayerSelection& selection);
   LayerOutput SurrogateOutput(int layer, int s, const MassResult& mass,

@@ -37,6 +37,7 @@ absl::StatusOr<SelectionRules> MakeRules(const RunConfig& config, const Model& m
 // What crosses ranks of one sequence, between equal builds; its layers' doubles follow.
 struct Result {
   int32_t sequence = 0, selected_again = 0, digest_equal = 0, jaccard_count = 0;
+  int64_t decisions = 0, clipped = 0;
   LossSums sums;
   double entropy_sum = 0, budget_loss = 0, jaccard_sum = 0, max_drift = 0;
 };
@@ -71,6 +72,18 @@ SelectionTask MakeTask(const AlgorithmConfig& algorithm, const Model& model,
   return task;
 }
 
+// A stale sample of `stochastic` brings the logits that its decisions were taken with.
+absl::Status CheckLogits(const Model& model, const ScoredGroup& group,
+                         const Completion& completion) {
+  const size_t wanted = completion.p >= 1.0 ? 0 : model.arch.layers * group.prompt.token_ids.size();
+  if (completion.selection_logits.size() == wanted) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "row ", group.prompt.row + 1, ", sample ", completion.index, ": sampled under version ",
+      completion.version, " and trained on by version ", model.version, ", it has ",
+      completion.selection_logits.size(), " selection logits; ", wanted,
+      " are needed (rollout.max_staleness has them recorded)"));
+}
+
 }  // namespace
 
 absl::StatusOr<StepData> StepData::Build(const RunConfig& config, const Model& model,
@@ -92,8 +105,12 @@ absl::StatusOr<StepData> StepData::Build(const RunConfig& config, const Model& m
                      data.completion->finish_reason == FinishReason::kLength);
     data.response.roll = data.completion->logprobs;
     data.selection = MakeTask(config.algorithm, model, group, *data.completion, advantage);
-    data.selection.monitor =
-        sequence.group == monitored && data.completion->version == model.version;
+    const bool current = data.completion->version == model.version;
+    data.selection.monitor = sequence.group == monitored && current;
+    data.selection.stale = out.rules_.stochastic && !current;
+    if (data.selection.stale) {
+      ZIPRL_RETURN_IF_ERROR(CheckLogits(model, group, *data.completion));
+    }
     if (data.in_loss) out.counts_.tokens += static_cast<int64_t>(sequence.target_ids.size());
     out.data_.push_back(std::move(data));
   }
@@ -186,8 +203,8 @@ std::string StepData::ExportResults(const std::vector<int>& sequences) const {
   for (int i : sequences) {
     const SequenceData& data = data_[i];
     Append(Result{i, data.selected_again, data.digest_equal, data.selection.jaccard_count,
-                  data.sums, data.entropy_sum, data.budget_loss, data.selection.jaccard_sum,
-                  data.selection.max_drift},
+                  data.selection.decisions, data.selection.clipped, data.sums, data.entropy_sum,
+                  data.budget_loss, data.selection.jaccard_sum, data.selection.max_drift},
            &out);
     for (double loss : data.selection.layer_loss) Append(loss, &out);
     for (double count : data.selection.soft_count) Append(count, &out);
@@ -219,6 +236,8 @@ absl::Status StepData::ImportResults(const std::vector<int>& sequences, const st
     task.jaccard_count = result.jaccard_count;
     task.jaccard_sum = result.jaccard_sum;
     task.max_drift = result.max_drift;
+    task.decisions = result.decisions;
+    task.clipped = result.clipped;
     task.layer_loss.resize(layers);
     task.soft_count.resize(layers);
     for (double& loss : task.layer_loss) loss = Take<double>(&at);
@@ -277,7 +296,7 @@ std::map<std::string, double> StepData::Metrics() const {
 
 void StepData::AddSelectionMetrics(std::map<std::string, double>* metrics) const {
   double loss = 0, budget = 0, jaccard = 0, soft = 0, drift = 0;
-  int64_t compared = 0, selected = 0, equal = 0, correct = 0;
+  int64_t compared = 0, selected = 0, equal = 0, correct = 0, decisions = 0, clipped = 0;
   for (const SequenceData& data : data_) {
     const SelectionTask& task = data.selection;
     loss += task.loss();
@@ -287,6 +306,8 @@ void StepData::AddSelectionMetrics(std::map<std::string, double>* metrics) const
     soft += task.soft_sum();
     correct += task.correct;
     drift = std::max(drift, task.max_drift);
+    decisions += task.decisions;
+    clipped += task.clipped;
     selected += data.selected_again;
     equal += data.digest_equal;
   }
@@ -296,7 +317,11 @@ void StepData::AddSelectionMetrics(std::map<std::string, double>* metrics) const
     m["mismatch/digest_equal_frac"] = static_cast<double>(equal) / static_cast<double>(selected);
   }
   if (rules_.stochastic || rules_.surrogate) m["actor/selection_loss"] = loss;
-  if (rules_.stochastic) m["actor/selection_drift_max"] = drift;
+  if (rules_.stochastic) {
+    m["actor/selection_drift_max"] = drift;
+    m["actor/selection_clipfrac"] =
+        static_cast<double>(clipped) / static_cast<double>(std::max<int64_t>(decisions, 1));
+  }
   if (rules_.surrogate && correct > 0) {
     m["actor/soft_count"] = soft / static_cast<double>(correct * rules_.num_layers);
   }

@@ -174,7 +174,38 @@ def refused(bench):
     finish(job)
 
 
-CASES = [equals_local, colocated, roles_die, learner_dies, asked_to_stop, refused]
+def no_learner(bench):
+    """A coordinator that no learner comes to, or whose learner is gone: the worker says so and ends."""
+    limit = 3 * 2
+    arguments = tiny_run(bench, bench.path("run"), "cluster.deadline_s=2", "trainer.max_steps=100000")[1:]
+    started = [bench.start("coordinator", *arguments, "--listen", "127.0.0.1:0")]
+    try:
+        address = started[0].stdout.readline().split("listening on ")[-1].strip()
+        begin = time.monotonic()
+        done = bench.call("rollout", *arguments, "--coordinator", address)
+        check(done.returncode != 0, "exit code", done.returncode)
+        check(f"coordinator {address}: no learner has come for {limit} s" in done.stderr, done.stderr[-2000:])
+        check(f"ziprl learn CONFIG --coordinator {address}" in done.stderr, done.stderr[-2000:])
+        check(time.monotonic() - begin >= limit, "did not wait for", limit, "s")
+        # The learner is killed while a worker works for it.
+        learner, worker = started[1:] = [bench.start(role, *arguments, "--coordinator", address)
+                                         for role in ("learn", "rollout")]
+        deadline = time.monotonic() + LIMIT_S
+        while steps_of(bench.path("run")) < 1 and time.monotonic() < deadline and worker.poll() is None:
+            time.sleep(0.05)
+        check(steps_of(bench.path("run")) >= 1, "no step")
+        learner.kill()
+        _, errors = worker.communicate(timeout=LIMIT_S)
+        check(worker.returncode != 0, "exit code", worker.returncode)
+        # By the weights of a last version that it did not get any more, or by the learner's silence.
+        check(f"coordinator {address}: the learner has been silent for" in errors or "weights 127.0.0.1" in errors,
+              errors[-2000:])
+    finally:
+        for process in started:
+            process.kill()
+
+
+CASES = [equals_local, colocated, roles_die, learner_dies, asked_to_stop, refused, no_learner]
 
 if __name__ == "__main__":
     workbench.main({case.__name__: case for case in CASES})

@@ -102,7 +102,10 @@ StepGradient GradientOf(const RunConfig& config, const std::shared_ptr<Model>& m
   for (size_t i = 0; i < runner.gradients().size(); ++i) {
     out.grads.push_back(runner.gradients().sum(i));
   }
-  for (const SequenceData& sequence : data.data()) out.logprobs.push_back(sequence.response.lp);
+  for (const SequenceData& sequence : data.data()) {
+    out.logprobs.push_back(sequence.response.lp);
+    out.selection_logprobs.push_back(sequence.selection.old_logprob);
+  }
   return out;
 }
 

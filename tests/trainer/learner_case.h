@@ -32,6 +32,8 @@ struct StepGradient {
   std::map<std::string, double> metrics;
   std::vector<at::Tensor> grads;             // by parameter index
   std::vector<std::vector<float>> logprobs;  // of each used sample
+  // [sample][layer][token] of the selection, for samples of the model's version; `stochastic`.
+  std::vector<std::vector<std::vector<float>>> selection_logprobs;
 };
 // Loss and gradients of the step's first update, nothing updated.
 StepGradient GradientOf(const RunConfig& config, const std::shared_ptr<Model>& model,

@@ -21,6 +21,7 @@ LocalCoordinator::LocalCoordinator(const SampleBuffer::Config& buffer, GroupPlan
     : plan_(std::move(plan)),
       next_prompt_(std::move(next_prompt)),
       clock_(clock),
+      records_selection_logits_(buffer.selection_logits),
       buffer_(buffer),
       workers_(worker_timeout),
       push_rate_(clock->Now()),
@@ -189,6 +190,12 @@ void LocalCoordinator::WorkerDied(const std::string& name) {
 absl::Status LocalCoordinator::Heartbeat(const WorkerId& worker) {
   MutexLock lock(&mutex_);
   return CheckInLocked(worker);
+}
+
+absl::Status LocalCoordinator::Expects(const ScoredGroup& group) {
+  MutexLock lock(&mutex_);
+  DrawForLocked(group);
+  return buffer_.Check(group);
 }
 
 CoordinatorSnapshot LocalCoordinator::Snapshot() {

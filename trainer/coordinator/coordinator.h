@@ -49,6 +49,9 @@ class LocalCoordinator : public Coordinator {
   void WorkerDied(const std::string& name);
   // A sign of life. FailedPrecondition when a newer incarnation is known.
   absl::Status Heartbeat(const WorkerId& worker);
+  // Whether the group would be taken in now, its selection logits apart: Push's errors.
+  absl::Status Expects(const ScoredGroup& group);
+  bool records_selection_logits() const { return records_selection_logits_; }
 
   CoordinatorSnapshot Snapshot();
   PolicyVersion version() const;  // that is live
@@ -68,6 +71,7 @@ class LocalCoordinator : public Coordinator {
   const GroupPlan plan_;
   const NextPrompt next_prompt_;
   const Clock* const clock_;
+  const bool records_selection_logits_;
 
   mutable Mutex mutex_;
   CondVar changed_;

@@ -13,14 +13,28 @@
 #include "proto/coordinator.grpc.pb.h"
 #include "proto/rpc_status.h"
 #include "trainer/coordinator/coordinator_handler.h"
+#include "trainer/coordinator/group_parts.h"
 #include "trainer/coordinator/snapshot_pb.h"
 
 namespace ziprl {
 namespace {
 
-constexpr size_t kPushBytes = 32 << 20;                    // of one Push, its last group besides
+constexpr size_t kPushBytes = 32 << 20;  // of one Push call, its last group besides
 constexpr absl::Duration kLongestAsk = absl::Seconds(10);  // of waiting, in one call
 constexpr absl::Duration kNoWait = absl::ZeroDuration();
+
+// Of the encoded group, its prompt and scores apart.
+size_t RoughBytes(const ScoredGroup& group) {
+  size_t bytes = 0;
+  for (const Completion& completion : group.completions) {
+    bytes += 8 * completion.token_ids.size() + completion.text.size() +
+             2 * completion.selection_logits.size() + 256;
+    for (const auto& layers : completion.kept.events) {
+      for (const Bitmap& layer : layers) bytes += 8 * layer.words.size() + 8;
+    }
+  }
+  return bytes;
+}
 
 }  // namespace
 
@@ -28,8 +42,12 @@ struct CoordinatorClient::Stub {
   std::unique_ptr<v1::Coordinator::Stub> rpc;
 };
 
-CoordinatorClient::CoordinatorClient(std::unique_ptr<CoordinatorLink> link)
-    : link_(std::move(link)), stub_(new Stub{v1::Coordinator::NewStub(link_->channel())}) {}
+CoordinatorClient::CoordinatorClient(const Config& config, std::unique_ptr<CoordinatorLink> link)
+    : address_(config.address),
+      clock_(config.clock),
+      link_(std::move(link)),
+      stub_(new Stub{v1::Coordinator::NewStub(link_->channel())}),
+      learner_watch_(config.learner_limit, clock_->Now()) {}
 
 CoordinatorClient::~CoordinatorClient() = default;
 
@@ -39,7 +57,7 @@ absl::StatusOr<std::unique_ptr<CoordinatorClient>> CoordinatorClient::Connect(
   const auto nothing = [](uint64_t, grpc::ClientContext*) { return absl::OkStatus(); };
   ZIPRL_RETURN_IF_ERROR(link->Call(kNoWait, nothing));
   link->StartHeartbeats();
-  return std::unique_ptr<CoordinatorClient>(new CoordinatorClient(std::move(link)));
+  return std::unique_ptr<CoordinatorClient>(new CoordinatorClient(config, std::move(link)));
 }
 
 // ---- the worker's calls ----
@@ -47,6 +65,15 @@ absl::StatusOr<std::unique_ptr<CoordinatorClient>> CoordinatorClient::Connect(
 uint64_t CoordinatorClient::NextSequence(const WorkerId& worker) {
   MutexLock lock(&mutex_);
   return ++sequences_[worker.name];
+}
+
+absl::Status CoordinatorClient::CheckLearner(bool known, absl::Duration silent) {
+  MutexLock lock(&mutex_);
+  const absl::Status status = learner_watch_.Check(clock_->Now(), known, silent);
+  if (status.ok()) return status;
+  return absl::UnavailableError(absl::StrFormat(
+      "coordinator %s: %s: start `ziprl learn CONFIG --coordinator %s`, then this worker again",
+      address_, status.message(), address_));
 }
 
 absl::StatusOr<std::vector<GroupLease>> CoordinatorClient::LeaseOnce(const WorkerId& worker,
@@ -63,6 +90,10 @@ absl::StatusOr<std::vector<GroupLease>> CoordinatorClient::LeaseOnce(const Worke
     return FromGrpcStatus(stub_->rpc->Lease(context, request, &reply));
   }));
   std::vector<GroupLease> leases;
+  if (reply.leases().empty()) {
+    ZIPRL_RETURN_IF_ERROR(
+        CheckLearner(reply.learner_known(), absl::Milliseconds(reply.learner_silent_ms())));
+  }
   for (int i = 0; i < reply.leases_size(); ++i) {
     ZIPRL_ASSIGN_OR_RETURN(GroupLease lease,
                            FromPb(reply.leases(i), absl::StrFormat("leases[%d]", i)));
@@ -82,26 +113,42 @@ absl::StatusOr<std::vector<GroupLease>> CoordinatorClient::Lease(const WorkerId&
   }
 }
 
+absl::Status CoordinatorClient::PushOnce(const WorkerId& worker,
+                                         absl::Span<const ScoredGroup> groups) {
+  size_t bytes = 0;
+  for (const ScoredGroup& group : groups) bytes += RoughBytes(group);
+  const absl::Duration longer = absl::Seconds(bytes >> 23);  // at 8 MiB/s
+  return link_->Call(longer, [&](uint64_t session, grpc::ClientContext* context) {
+    v1::PushRequest first;
+    first.set_session(session);
+    ToPb(worker, first.mutable_worker());
+    v1::PushReply reply;
+    const auto writer = stub_->rpc->Push(context, &reply);
+    // What ends the writing early is what Finish says.
+    WriteGroups<v1::PushRequest>(groups, PromptBody::kIdOnly, std::move(first),
+                                 [&writer](v1::PushRequest& part, bool more) {
+                                   part.set_more(more);
+                                   grpc::WriteOptions options;
+                                   if (!more) options.set_last_message();
+                                   return writer->Write(part, options);
+                                 });
+    return FromGrpcStatus(writer->Finish());
+  });
+}
+
 absl::Status CoordinatorClient::Push(const WorkerId& worker, std::vector<ScoredGroup> groups) {
   absl::Status first;
-  v1::PushRequest request;
-  ToPb(worker, request.mutable_worker());
-  size_t bytes = 0;
+  size_t begin = 0, bytes = 0;
   for (size_t i = 0; i < groups.size(); ++i) {
-    v1::ScoredGroup* group = request.add_groups();
-    ToPb(groups[i], PromptBody::kIdOnly, group);
-    bytes += group->ByteSizeLong();
-    const bool full = bytes >= kPushBytes || request.groups_size() == kMaxGroupsPerCall;
-    if (!full && i + 1 < groups.size()) continue;
+    bytes += RoughBytes(groups[i]);
+    const size_t end = i + 1;
+    const bool full = bytes >= kPushBytes || end - begin == kMaxGroupsPerCall;
+    if (!full && end < groups.size()) continue;
     const absl::Status status =
-        link_->Call(kNoWait, [&](uint64_t session, grpc::ClientContext* context) {
-          v1::PushReply reply;
-          request.set_session(session);
-          return FromGrpcStatus(stub_->rpc->Push(context, request, &reply));
-        });
+        PushOnce(worker, absl::MakeConstSpan(groups).subspan(begin, end - begin));
     first.Update(status);
     if (absl::IsUnavailable(status) || absl::IsCancelled(status)) return status;
-    request.clear_groups();
+    begin = end;
     bytes = 0;
   }
   return first;
@@ -120,6 +167,24 @@ absl::Status CoordinatorClient::Abandon(const WorkerId& worker,
 }
 
 // ---- the learner's calls ----
+
+namespace {
+
+absl::Status AddPart(const v1::NextStepPart& part, std::vector<ScoredGroup>* groups) {
+  for (const v1::ScoredGroup& in : part.groups()) {
+    ZIPRL_ASSIGN_OR_RETURN(ScoredGroup group,
+                           FromPb(in, absl::StrFormat("groups[%d]", groups->size())));
+    groups->push_back(std::move(group));
+  }
+  for (int i = 0; i < part.selection_logits_size(); ++i) {
+    ZIPRL_RETURN_IF_ERROR(AddSelectionLogits(part.selection_logits(i),
+                                             absl::StrFormat("selection_logits[%d]", i),
+                                             absl::MakeSpan(*groups)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 absl::Status CoordinatorClient::BeginRun(const RunStart& start) {
   link_->SetRun(start);
@@ -141,14 +206,12 @@ absl::StatusOr<std::vector<ScoredGroup>> CoordinatorClient::NextStepOnce(absl::D
     absl::Status bad;
     for (v1::NextStepPart part; reader->Read(&part);) {
       *waiting = part.waiting_for();
-      for (const v1::ScoredGroup& in : part.groups()) {
-        absl::StatusOr<ScoredGroup> group =
-            FromPb(in, absl::StrFormat("groups[%d]", groups.size()));
-        bad.Update(group.status());
-        if (group.ok()) groups.push_back(*std::move(group));
-      }
+      bad.Update(AddPart(part, &groups));
     }
     const absl::Status ended = FromGrpcStatus(reader->Finish());
+    for (size_t g = 0; ended.ok() && g < groups.size(); ++g) {
+      bad.Update(CheckSelectionLogits(groups[g], absl::StrFormat("groups[%d]", g)));
+    }
     return ended.ok() ? bad : ended;
   }));
   if (!groups.empty()) link_->StepReceived(used, groups.back().prompt.id + 1);

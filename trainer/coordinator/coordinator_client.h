@@ -11,10 +11,13 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "configs/base/clock.h"
 #include "configs/base/mutex.h"
 #include "proto/coordinator.h"
 #include "proto/rpc.h"
 #include "trainer/coordinator/coordinator_link.h"
+#include "trainer/coordinator/learner_watch.h"
 #include "trainer/coordinator/run_start.h"
 #include "trainer/coordinator/snapshot.h"
 
@@ -31,6 +34,7 @@ class CoordinatorClient : public Coordinator {
   ~CoordinatorClient() override;
 
   // Errors of all calls: those of proto/coordinator.h, and those of Connect.
+  // Lease also gives Unavailable, saying what to do, after Config::learner_limit without a learner.
   absl::StatusOr<std::vector<GroupLease>> Lease(const WorkerId& worker, int max_groups,
                                                 absl::Duration wait) override;
   absl::Status Push(const WorkerId& worker, std::vector<ScoredGroup> groups) override;
@@ -49,17 +53,22 @@ class CoordinatorClient : public Coordinator {
 
  private:
   struct Stub;
-  explicit CoordinatorClient(std::unique_ptr<CoordinatorLink> link);
+  CoordinatorClient(const Config& config, std::unique_ptr<CoordinatorLink> link);
   absl::StatusOr<std::vector<GroupLease>> LeaseOnce(const WorkerId& worker, int max_groups,
                                                     absl::Duration wait);
   // `waiting` says what is missing when no group comes.
   absl::StatusOr<std::vector<ScoredGroup>> NextStepOnce(absl::Duration wait, std::string* waiting);
   uint64_t NextSequence(const WorkerId& worker);
+  absl::Status CheckLearner(bool known, absl::Duration silent);
+  absl::Status PushOnce(const WorkerId& worker, absl::Span<const ScoredGroup> groups);
 
+  const std::string address_;
+  const Clock* const clock_;
   const std::unique_ptr<CoordinatorLink> link_;
   const std::unique_ptr<Stub> stub_;
   Mutex mutex_;
   std::map<std::string, uint64_t> sequences_ ABSL_GUARDED_BY(mutex_);  // of Lease, by worker
+  LearnerWatch learner_watch_ ABSL_GUARDED_BY(mutex_);
 };
 
 // What the coordinator there is doing, in one attempt and without Hello.

@@ -10,6 +10,7 @@
 #include "proto/convert.h"
 #include "proto/coordinator.pb.h"
 #include "proto/rpc_status.h"
+#include "trainer/coordinator/push_call.h"
 #include "trainer/coordinator/snapshot_pb.h"
 
 namespace ziprl {
@@ -83,6 +84,19 @@ absl::Status CoordinatorHandler::CheckSession(uint64_t session) const {
                       session, session_));
 }
 
+void CoordinatorHandler::NoteLearner() {
+  MutexLock lock(&mutex_);
+  learner_seen_ = config_.clock->Now();
+}
+
+void CoordinatorHandler::TellOfLearner(v1::LeaseReply* reply) {
+  MutexLock lock(&mutex_);
+  const bool here = make_run_ == nullptr;  // in this process
+  reply->set_learner_known(here || learner_seen_.has_value());
+  if (here || !learner_seen_.has_value()) return;
+  reply->set_learner_silent_ms(absl::ToInt64Milliseconds(config_.clock->Now() - *learner_seen_));
+}
+
 CoordinatorHandler::Run CoordinatorHandler::CurrentRun() {
   MutexLock lock(&mutex_);
   return run_;
@@ -130,6 +144,8 @@ absl::Status CoordinatorHandler::Hello(const v1::HelloRequest& request, v1::Hell
   if (request.role() == "rollout") {
     ZIPRL_ASSIGN_OR_RETURN(const WorkerId worker, FromPb(request.worker(), "worker"));
     if (const Run run = CurrentRun()) ZIPRL_RETURN_IF_ERROR(run->Heartbeat(worker));
+  } else {
+    NoteLearner();
   }
   reply->set_session(session_);
   reply->set_protocol(kCoordinatorProtocol);
@@ -139,6 +155,7 @@ absl::Status CoordinatorHandler::Hello(const v1::HelloRequest& request, v1::Hell
 absl::Status CoordinatorHandler::Heartbeat(const v1::HeartbeatRequest& request,
                                            v1::HeartbeatReply* reply) {
   ZIPRL_RETURN_IF_ERROR(CheckSession(request.session()));
+  if (!request.has_worker()) NoteLearner();
   const Run run = CurrentRun();
   if (run == nullptr) return request.has_worker() ? absl::OkStatus() : NoRun();
   if (request.has_worker()) {
@@ -195,6 +212,7 @@ absl::Status CoordinatorHandler::Lease(const v1::LeaseRequest& request, const Ca
   }
   const absl::Time deadline = absl::Now() + WaitOf(request.wait_ms());
   const Run run = WaitForRun(deadline, cancelled);
+  TellOfLearner(reply);
   if (run == nullptr) return absl::OkStatus();  // the learner is still on its way
   ZIPRL_RETURN_IF_ERROR(run->Heartbeat(worker));
   const std::shared_ptr<LastLease> last = LastLeaseOf(worker.name);
@@ -218,29 +236,21 @@ absl::Status CoordinatorHandler::Lease(const v1::LeaseRequest& request, const Ca
 
 // ---- Push, Abandon ----
 
-absl::Status CoordinatorHandler::Push(const v1::PushRequest& request) {
-  ZIPRL_ASSIGN_OR_RETURN(const Run run, RunOf(request.session()));
-  ZIPRL_ASSIGN_OR_RETURN(const WorkerId worker, FromPb(request.worker(), "worker"));
-  if (request.groups_size() > kMaxGroupsPerCall) {
-    return absl::InvalidArgumentError(absl::StrFormat("groups: %d, at most %d go in one call",
-                                                      request.groups_size(), kMaxGroupsPerCall));
-  }
-  std::vector<ScoredGroup> groups;
-  std::vector<uint64_t> malformed;
-  absl::Status first;
-  for (int i = 0; i < request.groups_size(); ++i) {
-    absl::StatusOr<ScoredGroup> group = FromPb(request.groups(i), absl::StrFormat("groups[%d]", i));
-    first.Update(group.status());
-    if (group.ok()) {
-      groups.push_back(*std::move(group));
-    } else {
-      malformed.push_back(request.groups(i).lease_id());
-    }
+absl::Status CoordinatorHandler::Push(const ReadPart& read) {
+  v1::PushRequest part;
+  const absl::Status broken =
+      absl::CancelledError("the push broke off before its last part: nothing of it is taken in");
+  if (!read(&part)) return broken;
+  ZIPRL_ASSIGN_OR_RETURN(const Run run, RunOf(part.session()));
+  ZIPRL_ASSIGN_OR_RETURN(const WorkerId worker, FromPb(part.worker(), "worker"));
+  PushCall call(*run);
+  ZIPRL_RETURN_IF_ERROR(call.Add(part));
+  while (part.more()) {
+    if (!read(&part)) return broken;
+    ZIPRL_RETURN_IF_ERROR(call.Add(part));
   }
   ForgetLeases(worker);
-  if (!malformed.empty()) ZIPRL_RETURN_IF_ERROR(run->Abandon(worker, malformed));
-  first.Update(run->Push(worker, std::move(groups)));
-  return first;
+  return call.Finish(worker);
 }
 
 absl::Status CoordinatorHandler::Abandon(const v1::AbandonRequest& request) {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,6 +53,8 @@ class CoordinatorHandler {
   // Whether the caller has gone; asked every half second of a wait.
   using Cancelled = std::function<bool()>;
   using WritePart = std::function<bool(const v1::NextStepPart& part)>;
+  // The next part of a call; false when the caller is gone or has said everything.
+  using ReadPart = std::function<bool(v1::PushRequest* part)>;
 
   // Of a run whose learner is in this process.
   CoordinatorHandler(const Config& config, std::shared_ptr<LocalCoordinator> run);
@@ -62,7 +65,7 @@ class CoordinatorHandler {
   absl::Status Hello(const v1::HelloRequest& request, v1::HelloReply* reply);
   absl::Status Lease(const v1::LeaseRequest& request, const Cancelled& cancelled,
                      v1::LeaseReply* reply);
-  absl::Status Push(const v1::PushRequest& request);
+  absl::Status Push(const ReadPart& read);
   absl::Status Abandon(const v1::AbandonRequest& request);
   absl::Status BeginRun(const v1::BeginRunRequest& request, v1::BeginRunReply* reply);
   absl::Status NextStep(const v1::NextStepRequest& request, const Cancelled& cancelled,
@@ -85,6 +88,9 @@ class CoordinatorHandler {
   };
 
   absl::Status CheckSession(uint64_t session) const;
+  // A sign of life of the learner; and what a worker without work is told of it.
+  void NoteLearner();
+  void TellOfLearner(v1::LeaseReply* reply);
   absl::Status CheckIdentity(const v1::HelloRequest& request) const;
   Run CurrentRun();
   // CurrentRun; waits for one while there is none, null when the deadline has passed.
@@ -109,6 +115,7 @@ class CoordinatorHandler {
   Mutex mutex_;
   CondVar run_changed_;
   Run run_ ABSL_GUARDED_BY(mutex_);
+  std::optional<absl::Time> learner_seen_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::shared_ptr<LastLease>> last_leases_ ABSL_GUARDED_BY(mutex_);
 
   // The step that was given last, for its repetition; dropped once the learner shows to have it.

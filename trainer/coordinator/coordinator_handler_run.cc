@@ -8,13 +8,13 @@
 #include "proto/convert.h"
 #include "proto/coordinator.pb.h"
 #include "trainer/coordinator/coordinator_handler.h"
+#include "trainer/coordinator/group_parts.h"
 
 namespace ziprl {
 namespace {
 
 constexpr absl::Duration kSlice =
-    absl::Milliseconds(500);            // of a wait, between looks at the caller
-constexpr size_t kPartBytes = 4 << 20;  // of groups in one part of a step, the last one besides
+    absl::Milliseconds(500);  // of a wait, between looks at the caller
 
 }  // namespace
 
@@ -47,6 +47,7 @@ absl::StatusOr<RunStart> CoordinatorHandler::StartOf(const v1::BeginRunRequest& 
 absl::Status CoordinatorHandler::BeginRun(const v1::BeginRunRequest& request,
                                           v1::BeginRunReply* reply) {
   ZIPRL_RETURN_IF_ERROR(CheckSession(request.session()));
+  NoteLearner();
   if (make_run_ == nullptr) {
     return absl::FailedPreconditionError(
         "BeginRun: this coordinator is part of its learner's process and serves no other");
@@ -81,6 +82,7 @@ absl::StatusOr<std::vector<ScoredGroup>> CoordinatorHandler::TakeStep(const Run&
 absl::Status CoordinatorHandler::NextStep(const v1::NextStepRequest& request,
                                           const Cancelled& cancelled, const WritePart& write) {
   ZIPRL_ASSIGN_OR_RETURN(const Run run, RunOf(request.session()));
+  NoteLearner();
   const absl::Time deadline = absl::Now() + WaitOf(request.wait_ms());
   MutexLock lock(&step_mutex_);
   if (step_run_ != run) {
@@ -95,10 +97,10 @@ absl::Status CoordinatorHandler::NextStep(const v1::NextStepRequest& request,
     return absl::InvalidArgumentError(
         absl::StrFormat("step: %d was asked for, the next is %d", request.step(), next_step_));
   }
-  v1::NextStepPart part;
   if (!repeated) {
     absl::StatusOr<std::vector<ScoredGroup>> groups = TakeStep(run, deadline, cancelled);
     if (absl::IsDeadlineExceeded(groups.status())) {
+      v1::NextStepPart part;
       part.set_waiting_for(std::string(groups.status().message()));
       write(part);
       return absl::OkStatus();
@@ -107,20 +109,15 @@ absl::Status CoordinatorHandler::NextStep(const v1::NextStepRequest& request,
     given_ = *std::move(groups);
     ++next_step_;
   }
-  size_t bytes = 0;
-  for (const ScoredGroup& group : given_) {
-    ToPb(group, PromptBody::kWhole, part.add_groups());
-    bytes += part.groups(part.groups_size() - 1).ByteSizeLong();
-    if (bytes < kPartBytes && &group != &given_.back()) continue;
-    if (!write(part)) return absl::CancelledError("the learner has gone");
-    part.Clear();
-    bytes = 0;
-  }
-  return absl::OkStatus();
+  const bool written =
+      WriteGroups<v1::NextStepPart>(given_, PromptBody::kWhole, v1::NextStepPart(),
+                                    [&write](v1::NextStepPart& part, bool) { return write(part); });
+  return written ? absl::OkStatus() : absl::CancelledError("the learner has gone");
 }
 
 absl::Status CoordinatorHandler::PublishVersion(const v1::PublishVersionRequest& request) {
   ZIPRL_ASSIGN_OR_RETURN(const Run run, RunOf(request.session()));
+  NoteLearner();
   ZIPRL_RETURN_IF_ERROR(CheckCount("version", request.version()));
   ZIPRL_RETURN_IF_ERROR(run->PublishVersion(request.version()));
   MutexLock lock(&step_mutex_);

@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "configs/base/clock.h"
 #include "configs/base/mutex.h"
 #include "proto/coordinator.h"
 #include "proto/rpc.h"
@@ -30,6 +31,9 @@ class CoordinatorLink {
     absl::Duration call_timeout =
         absl::Seconds(30);                        // of one attempt, the coordinator's wait apart
     absl::Duration give_up = absl::Seconds(120);  // without reaching the coordinator
+    absl::Duration learner_limit =
+        absl::InfiniteDuration();  // a worker waits this long at a coordinator without a learner
+    const Clock* clock = Clock::Real();  // of learner_limit
     absl::Duration first_backoff = absl::Milliseconds(100), longest_backoff = absl::Seconds(2);
     uint64_t jitter_seed = 0;
     std::function<bool()> stop_requested;  // ends retries with Cancelled; may be null

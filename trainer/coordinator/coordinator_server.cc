@@ -22,8 +22,10 @@ class CoordinatorServer::Service final : public v1::Coordinator::Service {
                      v1::LeaseReply* reply) override {
     return ToGrpcStatus(handler_.Lease(*request, CancelledOf(context), reply));
   }
-  grpc::Status Push(grpc::ServerContext*, const v1::PushRequest* request, v1::PushReply*) override {
-    return ToGrpcStatus(handler_.Push(*request));
+  grpc::Status Push(grpc::ServerContext*, grpc::ServerReader<v1::PushRequest>* reader,
+                    v1::PushReply*) override {
+    return ToGrpcStatus(
+        handler_.Push([reader](v1::PushRequest* part) { return reader->Read(part); }));
   }
   grpc::Status Abandon(grpc::ServerContext*, const v1::AbandonRequest* request,
                        v1::AbandonReply*) override {

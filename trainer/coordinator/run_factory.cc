@@ -14,6 +14,7 @@ SampleBuffer::Config BufferConfig(const RunConfig& config, const RunStart& start
   buffer.steps = start.steps;
   buffer.version = start.version;
   buffer.weights = start.weights;
+  buffer.selection_logits = RecordsSelectionLogits(config);
   buffer.lease_timeout = absl::Seconds(config.cluster.deadline_s);
   buffer.steps_in_training = start.steps_in_training;
   buffer.position = start.position;
@@ -24,6 +25,14 @@ SampleBuffer::Config BufferConfig(const RunConfig& config, const RunStart& start
 
 absl::Duration WorkerTimeout(const RunConfig& config) {
   return std::min(absl::Seconds(config.cluster.deadline_s) / 2, absl::Minutes(1));
+}
+
+absl::Duration HeartbeatPeriod(const RunConfig& config) {
+  return std::min(WorkerTimeout(config) / 3, absl::Seconds(5));
+}
+
+absl::Duration LearnerLimit(const RunConfig& config) {
+  return 3 * absl::Seconds(config.cluster.deadline_s);
 }
 
 RunFactory::RunFactory(const RunConfig& config, std::unique_ptr<PromptDataset> data,

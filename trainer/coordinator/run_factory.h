@@ -21,6 +21,14 @@ SampleBuffer::Config BufferConfig(const RunConfig& config, const RunStart& start
 // leases are worked on by others well before anybody else gives up; at most a minute.
 absl::Duration WorkerTimeout(const RunConfig& config);
 
+// Time between the signs of life of workers and learner: a third of the above, at most 5 seconds.
+absl::Duration HeartbeatPeriod(const RunConfig& config);
+
+// How long a worker waits at a coordinator without a learner: three times cluster.deadline_s, so
+// that a learner has time to notice what went wrong, to be started again and to read its
+// checkpoint.
+absl::Duration LearnerLimit(const RunConfig& config);
+
 class RunFactory {
  public:
   // `clock` must outlive the factory and its runs; the factory must outlive the runs.

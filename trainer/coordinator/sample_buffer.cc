@@ -44,9 +44,12 @@ GroupLease SampleBuffer::Lease(const WorkerId& worker, absl::Time now) {
 }
 
 // A step is trained on when every step before it has been, each raising the version by one.
+PolicyVersion SampleBuffer::VersionAtUse(int64_t slot) const {
+  return version_ + (StepOf(slot) - trained_steps_);
+}
+
 bool SampleBuffer::TooStale(int64_t slot, PolicyVersion sampled_under) const {
-  const PolicyVersion at_use = version_ + (StepOf(slot) - trained_steps_);
-  return at_use - sampled_under > config_.max_staleness;
+  return VersionAtUse(slot) - sampled_under > config_.max_staleness;
 }
 
 namespace {
@@ -85,6 +88,20 @@ absl::Status SampleBuffer::CheckSamples(const Slot& slot, const ScoredGroup& gro
           absl::StrFormat("lease %d: sample %d: a kept set does not cover the prompt's %d tokens",
                           group.lease_id, i, slot.group.prompt.token_ids.size()));
     }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SampleBuffer::CheckLogits(const ScoredGroup& group) const {
+  for (size_t i = 0; i < group.completions.size(); ++i) {
+    const Completion& got = group.completions[i];
+    const bool recorded = config_.selection_logits && got.p < 1.0;
+    const size_t wanted = recorded ? got.NumSelectionLogits() : 0;
+    if (got.selection_logits.size() == wanted && (wanted > 0 || !recorded)) continue;
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "lease %d: sample %d has %d selection logits, its kept sets account for %d%s",
+        group.lease_id, i, got.selection_logits.size(), got.NumSelectionLogits(),
+        config_.selection_logits ? "" : " and this run records none"));
   }
   return absl::OkStatus();
 }
@@ -135,17 +152,24 @@ absl::StatusOr<int64_t> SampleBuffer::FindSlot(const ScoredGroup& group) const {
       absl::StrFormat("lease %d: its group has been trained on", group.lease_id));
 }
 
-absl::Status SampleBuffer::Accept(ScoredGroup group) {
+absl::Status SampleBuffer::Check(const ScoredGroup& group) const {
   ZIPRL_ASSIGN_OR_RETURN(const int64_t at, FindSlot(group));
-  Slot& slot = slots_[static_cast<size_t>(at - SlotsTaken())];
+  const Slot& slot = SlotAt(at);
   if (slot.state == State::kComplete) {
     return absl::AlreadyExistsError(
         absl::StrFormat("lease %d: its group is complete", group.lease_id));
   }
-  const bool current = slot.state == State::kLeased && slot.group.lease_id == group.lease_id;
-  absl::Status status = CheckSamples(slot, group);
-  if (status.ok()) status = CheckVersion(at, group);
+  ZIPRL_RETURN_IF_ERROR(CheckSamples(slot, group));
+  return CheckVersion(at, group);
+}
+
+absl::Status SampleBuffer::Accept(ScoredGroup group) {
+  ZIPRL_ASSIGN_OR_RETURN(const int64_t at, FindSlot(group));
+  Slot& slot = slots_[static_cast<size_t>(at - SlotsTaken())];
+  absl::Status status = Check(group);
+  if (status.ok()) status = CheckLogits(group);
   if (!status.ok()) {
+    const bool current = slot.state == State::kLeased && slot.group.lease_id == group.lease_id;
     if (current) MakePending(slot);
     return status;
   }
@@ -153,6 +177,7 @@ absl::Status SampleBuffer::Accept(ScoredGroup group) {
   slot.scored = std::move(group);
   slot.scored.prompt = slot.group.prompt;
   slot.scored.group_seed = slot.group.group_seed;
+  for (Completion& completion : slot.scored.completions) completion.version = slot.scored.version;
   return absl::OkStatus();
 }
 
@@ -205,6 +230,16 @@ SampleBuffer::Counts SampleBuffer::Count() const {
   return counts;
 }
 
+namespace {
+
+void DropLogits(ScoredGroup& group) {
+  for (Completion& completion : group.completions) {
+    std::vector<uint16_t>().swap(completion.selection_logits);
+  }
+}
+
+}  // namespace
+
 std::optional<std::vector<ScoredGroup>> SampleBuffer::TakeStep() {
   if (Exhausted() || complete_groups() < config_.prompts_per_step) return std::nullopt;
   bool all_fresh = true;
@@ -219,6 +254,7 @@ std::optional<std::vector<ScoredGroup>> SampleBuffer::TakeStep() {
   std::vector<ScoredGroup> groups;
   for (int k = 0; k < config_.prompts_per_step; ++k) {
     groups.push_back(std::move(slots_.front().scored));
+    if (groups.back().version == VersionAtUse(SlotsTaken())) DropLogits(groups.back());
     slots_.pop_front();
   }
   ++taken_steps_;

@@ -27,7 +27,8 @@ class SampleBuffer {
     int64_t steps = 0;          // that the learner will ask for
     PolicyVersion version = 0;  // weights that are live at the start
     absl::Duration lease_timeout = absl::Seconds(600);
-    std::string weights;  // of every lease
+    std::string weights;            // of every lease
+    bool selection_logits = false;  // samples have them: RecordsSelectionLogits
 
     // A coordinator that takes over a run under way:
     int64_t steps_in_training = 0;  // given to the learner, whose version is not published yet
@@ -56,6 +57,8 @@ class SampleBuffer {
   //                       earlier life of the learner; the group waits to be leased again
   //   InvalidArgument     not the samples that were asked for; the group waits to be leased again
   absl::Status Accept(ScoredGroup group);
+  // What Accept would say of the group, its selection logits apart. Changes nothing.
+  absl::Status Check(const ScoredGroup& group) const;
 
   // Ends leases early: one, all of a worker that is not `keep`-incarnated, all that ran out. Their
   // groups wait to be leased again, before newer ones.
@@ -65,7 +68,8 @@ class SampleBuffer {
   void ReturnExpired(absl::Time now);
 
   // The groups of the next step in prompt order once all are complete; nullopt before. Groups that
-  // have become too stale wait to be leased again instead.
+  // have become too stale wait to be leased again instead. Those of the live version come without
+  // their selection logits: the learner computes them.
   std::optional<std::vector<ScoredGroup>> TakeStep();
 
   // The steps taken so far are trained on and `version` is live.
@@ -103,11 +107,16 @@ class SampleBuffer {
   int64_t TotalSteps() const { return config_.steps + config_.steps_in_training; }
   int64_t SlotsTaken() const { return taken_steps_ * config_.prompts_per_step; }
   int64_t StepOf(int64_t slot) const { return slot / config_.prompts_per_step; }
+  PolicyVersion VersionAtUse(int64_t slot) const;
   bool TooStale(int64_t slot, PolicyVersion sampled_under) const;
   absl::StatusOr<int64_t> FindSlot(const ScoredGroup& group) const;
   absl::StatusOr<int64_t> FindInherited(const ScoredGroup& group) const;
   void MakePending(Slot& slot) { slot.state = State::kPending; }
   absl::Status CheckSamples(const Slot& slot, const ScoredGroup& group) const;
+  absl::Status CheckLogits(const ScoredGroup& group) const;
+  const Slot& SlotAt(int64_t slot) const {
+    return slots_[static_cast<size_t>(slot - SlotsTaken())];
+  }
   absl::Status CheckVersion(int64_t slot, const ScoredGroup& group) const;
 
   const Config config_;

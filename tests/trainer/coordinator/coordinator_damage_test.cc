@@ -41,6 +41,12 @@ std::vector<Sample> ValidMessages(uint64_t session) {
   group.completions[1].kept.events = {{Bitmap(3), Bitmap(3)}};
   group.completions[1].digest = group.completions[1].kept.Digest();
   ToPb(group, PromptBody::kIdOnly, push.add_groups());
+  group.completions[1].p = 0.5;
+  v1::PushRequest with_logits = push;
+  ToPb(group, PromptBody::kIdOnly, with_logits.mutable_groups(0));
+  v1::SelectionLogits* piece = with_logits.add_selection_logits();
+  piece->set_completion(1);
+  piece->set_values("123456789012");
   v1::AbandonRequest abandon;
   abandon.set_session(session);
   ToPb(kA, abandon.mutable_worker());
@@ -62,7 +68,7 @@ std::vector<Sample> ValidMessages(uint64_t session) {
   return {call("Hello", hello),
           call("Lease", lease),
           call("Push", push),
-          call("Push", push),
+          call("Push", with_logits),
           call("Abandon", abandon),
           call("BeginRun", begin),
           call("NextStep", next),
@@ -78,7 +84,7 @@ TEST_F(CoordinatorRpcTest, TenThousandDamagedMessagesLeaveItServing) {
   auto server = CoordinatorServer::Start(
       "127.0.0.1:0", kSecurity,
       std::make_unique<CoordinatorHandler>(
-          config, [this](const RunStart& start) { return MakeRun(start, &clock_); }));
+          config, [this](const RunStart& start) { return MakeRun(start, &clock_, 0, 3, true); }));
   ASSERT_TRUE(server.ok()) << server.status();
   address_ = (*server)->address();
   identity_ = RunIdentity();

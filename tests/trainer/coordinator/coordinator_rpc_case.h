@@ -21,10 +21,12 @@ using Ids = std::vector<uint64_t>;
 
 // Prompts 0, 1, 2, ... from a place on; two a step, two samples a group.
 inline std::shared_ptr<LocalCoordinator> MakeRun(const RunStart& start, const Clock* clock,
-                                                 int max_staleness = 0) {
+                                                 int max_staleness = 0, int prompt_length = 3,
+                                                 bool selection_logits = false) {
   SampleBuffer::Config buffer;
   buffer.prompts_per_step = 2;
   buffer.max_staleness = max_staleness;
+  buffer.selection_logits = selection_logits;
   buffer.steps = start.steps;
   buffer.version = start.version;
   buffer.steps_in_training = start.steps_in_training;
@@ -35,10 +37,10 @@ inline std::shared_ptr<LocalCoordinator> MakeRun(const RunStart& start, const Cl
   plan.group_size = 2;
   return std::make_shared<LocalCoordinator>(
       buffer, plan,
-      [next = start.position]() mutable -> absl::StatusOr<Prompt> {
+      [next = start.position, prompt_length]() mutable -> absl::StatusOr<Prompt> {
         Prompt prompt;
         prompt.id = next++;
-        prompt.token_ids = {1, 2, 3};
+        prompt.token_ids.assign(prompt_length, 7);
         return prompt;
       },
       clock, absl::Seconds(30));
@@ -75,7 +77,7 @@ class CoordinatorRpcTest : public testing::Test {
     auto server = CoordinatorServer::Start(
         address, kSecurity,
         std::make_unique<CoordinatorHandler>(config, [this](const RunStart& start) {
-          run_ = MakeRun(start, &clock_, max_staleness_);
+          run_ = MakeRun(start, &clock_, max_staleness_, prompt_length_, selection_logits_);
           return run_;
         }));
     ASSERT_TRUE(server.ok()) << server.status();
@@ -126,7 +128,8 @@ class CoordinatorRpcTest : public testing::Test {
   }
 
   FakeClock clock_{absl::FromUnixSeconds(1000000)};
-  int max_staleness_ = 0;
+  int max_staleness_ = 0, prompt_length_ = 3;
+  bool selection_logits_ = false;
   RunIdentity identity_{"c0ffee", "beef"};
   std::shared_ptr<LocalCoordinator> run_;
   std::unique_ptr<CoordinatorServer> server_;
