@@ -142,6 +142,31 @@ def colocated_worker_fails(bench):
     check(done.returncode != 0 and "config hash: the coordinator has" in done.stderr, done.stderr[-3000:])
 
 
+def across_epochs(bench):
+    """Three rows, two a step: the shards of two learners go on bit for bit from the first prompt of an epoch, and from
+    the middle of one through its end."""
+    rows = read_json_lines(bench.fixture("rows.jsonl"))[:3]
+    for row in rows:
+        row["images"] = [bench.fixture(path) for path in row["images"]]
+    workbench.write_rows(bench.path("rows.jsonl"), rows)
+
+    def run(out, steps):
+        return run_over(bench, bench.path(out), 2, 1, "actor.zero=3", f"data.train_files={bench.path('rows.jsonl')}",
+                        f"trainer.max_steps={steps}")
+
+    straight = run("straight", 6)
+    check([step["data/epoch"] for step in read_json_lines(f"{straight}/metrics.jsonl")] ==
+          [2 * (k + 1) / 3 for k in range(6)], "epochs")
+    for steps in (3, 4, 6):  # prompts 6, 8 and 12: an epoch's end, the middle of the next, past its end
+        parts = run("parts", steps)
+    shards = sorted(name for name in os.listdir(f"{straight}/step_6/trainer_state") if name.startswith("optimizer-"))
+    check(len(shards) == 2, "shards", shards)
+    check_same_files(f"{straight}/step_6", f"{parts}/step_6",
+                     ["model.safetensors", *(f"trainer_state/{name}" for name in shards)])
+    same_samples(straight, parts)
+    check_same_metrics(f"{straight}/metrics.jsonl", f"{parts}/metrics.jsonl")
+
+
 def start_over(bench, out, learner, rollout, *more, options=(), env=ENV):
     prefix, cluster = ranks(learner, rollout)
     return bench.start(*tiny_run(bench, out, "trainer.max_steps=400", "trainer.save_freq=1", "trainer.save_limit=2",
@@ -241,8 +266,8 @@ def bad_row(bench):
     check(done.returncode != 0 and "rows.jsonl:2" in done.stderr, done.stderr[-2000:])
 
 
-CASES = [equals_local, service_ranks, two_learners, colocated_equals_separate, colocated_lost,
-         colocated_worker_fails, killed, stopped, terminated, wrong_ranks, bad_row]
+CASES = [equals_local, service_ranks, two_learners, colocated_equals_separate, colocated_lost, colocated_bad_image,
+         killed, stopped, terminated, wrong_ranks, bad_row, across_epochs]
 
 if __name__ == "__main__":
     workbench.main({case.__name__: case for case in CASES})
