@@ -25,6 +25,19 @@ TEST(RunConfigTest, ColocatedLearnersNeedNoRolloutsNamed) {
   EXPECT_EQ(config.cluster.rollout_ranks(), 8);
 }
 
+TEST(RunConfigTest, SelectionLogitsAreRecordedForAsynchronousStochasticRunsOnly) {
+  RunConfig config;
+  for (const char* recipe : {"paper", "stochastic", "surrogate", "budget"}) {
+    for (int staleness : {0, 1, 3}) {
+      config.algorithm.sparsity = recipe;
+      config.rollout.max_staleness = staleness;
+      EXPECT_TRUE(config.Validate().ok()) << config.Validate();
+      EXPECT_EQ(RecordsSelectionLogits(config),
+                std::string(recipe) == "stochastic" && staleness > 0);
+    }
+  }
+}
+
 struct BadValue {
   std::string name;
   std::function<void(RunConfig&)> spoil;

@@ -21,6 +21,8 @@ namespace {
 
 constexpr size_t kPushBytes = 32 << 20;  // of one Push call, its last group besides
 constexpr absl::Duration kLongestAsk = absl::Seconds(10);  // of waiting, in one call
+// For a step of many gigabytes; the channel's pings notice a coordinator that is gone.
+constexpr absl::Duration kStepTransfer = absl::Minutes(5);
 constexpr absl::Duration kNoWait = absl::ZeroDuration();
 
 // Of the encoded group, its prompt and scores apart.
@@ -117,7 +119,7 @@ absl::Status CoordinatorClient::PushOnce(const WorkerId& worker,
                                          absl::Span<const ScoredGroup> groups) {
   size_t bytes = 0;
   for (const ScoredGroup& group : groups) bytes += RoughBytes(group);
-  const absl::Duration longer = absl::Seconds(bytes >> 23);  // at 8 MiB/s
+  const absl::Duration longer = absl::Seconds(bytes >> 20);  // at 1 MiB/s
   return link_->Call(longer, [&](uint64_t session, grpc::ClientContext* context) {
     v1::PushRequest first;
     first.set_session(session);
@@ -198,7 +200,8 @@ absl::StatusOr<std::vector<ScoredGroup>> CoordinatorClient::NextStepOnce(absl::D
   request.set_wait_ms(absl::ToInt64Milliseconds(wait));
   std::vector<ScoredGroup> groups;
   uint64_t used = 0;
-  ZIPRL_RETURN_IF_ERROR(link_->Call(wait, [&](uint64_t session, grpc::ClientContext* context) {
+  const absl::Duration longer = wait + kStepTransfer;
+  ZIPRL_RETURN_IF_ERROR(link_->Call(longer, [&](uint64_t session, grpc::ClientContext* context) {
     used = session;
     request.set_session(session);
     groups.clear();
