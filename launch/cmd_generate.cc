@@ -75,7 +75,8 @@ int RunGenerate(const Args& args) {
   app.add_option("model", options.model.path, "Hugging Face directory")->required();
   app.add_option("--prompt", options.prompt, "user text; <image> marks place the images")
       ->required();
-  app.add_option("--image", options.images, "PNG or JPEG file; may be given several times");
+  app.add_option("--image", options.images,
+                 "PNG, JPEG, WebP or GIF file; may be given several times");
   app.add_option("--p", options.p, "sparsity threshold in (0, 1]; 1 is dense")
       ->capture_default_str();
   app.add_option("--temperature", options.engine.temperature, "0 = greedy")->capture_default_str();

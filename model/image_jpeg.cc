@@ -5,6 +5,7 @@
 
 #include <csetjmp>
 #include <cstring>
+#include <string_view>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -81,19 +82,15 @@ int Product255(int a, int b) {
   return ((sum >> 8) + sum) >> 8;
 }
 
-void ConvertRow(const std::vector<uint8_t>& row, int channels, bool inverted, int width,
-                uint8_t* to) {
+// Four channels are inks in Adobe's convention: inverted.
+void ConvertRow(const std::vector<uint8_t>& row, int channels, int width, uint8_t* to) {
   for (int x = 0; x < width; ++x) {
     const uint8_t* from = &row[static_cast<size_t>(x) * channels];
     for (int c = 0; c < 3; ++c) {
-      if (channels == 1) {
-        *to++ = from[0];
-      } else if (channels == 3) {
-        *to++ = from[c];
+      if (channels == 4) {
+        *to++ = static_cast<uint8_t>(from[3] - Product255(255 - from[c], from[3]));
       } else {
-        const int ink = inverted ? 255 - from[c] : from[c];
-        const int light = inverted ? from[3] : 255 - from[3];
-        *to++ = static_cast<uint8_t>(light - Product255(ink, light));
+        *to++ = from[channels == 1 ? 0 : c];
       }
     }
   }
@@ -110,7 +107,7 @@ absl::Status Decode(Reader* reader, Image* image) {
   std::vector<uint8_t> row(static_cast<size_t>(image->width) * channels);
   for (int y = 0; y < image->height; ++y) {
     if (!ReadRow(reader, row.data())) return Unreadable(*reader);
-    ConvertRow(row, channels, jpeg.saw_Adobe_marker, image->width,
+    ConvertRow(row, channels, image->width,
                &image->pixels[static_cast<size_t>(y) * image->width * 3]);
   }
   return Finish(reader) ? absl::OkStatus() : Unreadable(*reader);
@@ -126,6 +123,30 @@ absl::StatusOr<std::pair<int64_t, int64_t>> JpegSize(const std::string& bytes) {
   jpeg_destroy_decompress(&reader.jpeg);
   if (!read) return Unreadable(reader);
   return size;
+}
+
+ImageMetadata JpegMetadata(const std::string& bytes) {
+  constexpr std::string_view kExif("Exif\0\0", 6), kXmp("http://ns.adobe.com/xap/1.0/\0", 29);
+  ImageMetadata metadata;
+  const auto byte = [&](size_t at) { return static_cast<uint8_t>(bytes[at]); };
+  for (size_t at = 2; at + 4 <= bytes.size();) {  // marker, length with itself, data
+    if (byte(at) != 0xff || byte(at + 1) == 0xff) {
+      ++at;  // padding
+      continue;
+    }
+    const uint8_t marker = byte(at + 1);
+    if (marker == 0xda || marker == 0xd9) break;  // pixels, or the end
+    const size_t length = size_t{byte(at + 2)} << 8 | byte(at + 3);
+    if (length < 2 || length > bytes.size() - at - 2) break;
+    std::string_view data = std::string_view(bytes).substr(at + 4, length - 2);
+    if (marker == 0xe1 && data.starts_with(kExif)) {  // several parts are one directory
+      metadata.exif += metadata.exif.empty() ? data : data.substr(kExif.size());
+    } else if (marker == 0xe1 && data.starts_with(kXmp)) {
+      metadata.xmp = data.substr(kXmp.size());
+    }
+    at += 2 + length;
+  }
+  return metadata;
 }
 
 absl::Status DecodeJpeg(const std::string& bytes, Image* image) {

@@ -1,9 +1,12 @@
 #include <png.h>
 
 #include <algorithm>
+#include <array>
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
+#include <optional>
+#include <string_view>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -40,9 +43,7 @@ struct RawPng {
   size_t stride = 0;
   std::vector<uint8_t> rows;
   std::vector<png_color> palette;
-  std::vector<uint8_t> palette_alpha;
-  bool has_key = false;  // one fully transparent colour
-  png_color_16 key = {};
+  std::optional<std::array<uint8_t, 3>> transparent;  // the colour, as Pillow understands the chunk
 };
 
 // libpng jumps out on errors: only plain values live in this frame.
@@ -67,20 +68,42 @@ bool ReadRows(png_structp png, png_bytepp rows) {
   return true;
 }
 
-void ReadTables(png_structp png, png_infop info, RawPng* raw) {
+void ReadPalette(png_structp png, png_infop info, RawPng* raw) {
   png_colorp palette = nullptr;
   int entries = 0;
   if (png_get_PLTE(png, info, &palette, &entries) != 0)
     raw->palette.assign(palette, palette + entries);
+}
+
+std::array<uint8_t, 3> PaletteColor(const RawPng& raw, size_t index) {
+  if (index >= raw.palette.size()) return {0, 0, 0};
+  return {raw.palette[index].red, raw.palette[index].green, raw.palette[index].blue};
+}
+
+// A palette's transparency counts when one entry alone is transparent, and that one fully. Grey
+// keys are not scaled to 8 bits, colours give their low bytes; 16-bit grey can be black alone.
+void ReadTransparency(png_structp png, png_infop info, RawPng* raw) {
   png_bytep alpha = nullptr;
   png_color_16p key = nullptr;
-  int alphas = 0;
-  if (png_get_tRNS(png, info, &alpha, &alphas, &key) == 0) return;
+  int entries = 0;
+  if (png_get_tRNS(png, info, &alpha, &entries, &key) == 0) return;
   if (raw->color == PNG_COLOR_TYPE_PALETTE) {
-    raw->palette_alpha.assign(alpha, alpha + alphas);
-  } else if (raw->depth != 16 || raw->color != PNG_COLOR_TYPE_GRAY) {
-    raw->has_key = true;
-    raw->key = *key;
+    const std::vector<uint8_t> alphas(alpha, alpha + entries);
+    const auto clear = std::find(alphas.begin(), alphas.end(), 0);
+    const auto opaque = std::count(alphas.begin(), alphas.end(), 255);
+    if (clear != alphas.end() && opaque + 1 == entries) {
+      raw->transparent = PaletteColor(*raw, static_cast<size_t>(clear - alphas.begin()));
+    }
+  } else if (raw->color == PNG_COLOR_TYPE_RGB) {
+    raw->transparent = {static_cast<uint8_t>(key->red), static_cast<uint8_t>(key->green),
+                        static_cast<uint8_t>(key->blue)};
+  } else if (raw->depth == 16) {
+    if ((key->gray & 0xff) == 0) raw->transparent = {0, 0, 0};
+  } else if (raw->depth > 1) {
+    const auto grey = static_cast<uint8_t>(std::min<int>(key->gray, 255));
+    raw->transparent = {grey, grey, grey};
+  } else if (key->gray == 0) {
+    raw->transparent = {0, 0, 0};
   }
 }
 
@@ -94,34 +117,12 @@ absl::Status ReadRaw(png_structp png, png_infop info, Source* source, const Imag
       static_cast<int>(raw->height) != image.height) {
     return absl::InvalidArgumentError("unreadable PNG: two image headers");
   }
-  ReadTables(png, info, raw);
+  ReadPalette(png, info, raw);
+  ReadTransparency(png, info, raw);
   raw->rows.resize(raw->stride * raw->height);
   std::vector<png_bytep> rows(raw->height);
   for (size_t y = 0; y < rows.size(); ++y) rows[y] = &raw->rows[y * raw->stride];
   return ReadRows(png, rows.data()) ? absl::OkStatus() : failed();
-}
-
-struct Rgba {
-  uint8_t r, g, b, a;
-};
-
-// One channel laid over white, in the integers of Pillow's alpha_composite.
-uint8_t OverWhite(uint32_t value, uint32_t alpha) {
-  constexpr int kBits = 7;
-  if (alpha == 0) return 255;
-  const uint32_t front = alpha << kBits, back = (255u << kBits) - front;
-  const uint32_t sum = value * front + 255 * back + (0x80u << kBits);
-  return static_cast<uint8_t>(((sum >> 8) + sum) >> 8 >> kBits);
-}
-
-Rgba PalettePixel(const RawPng& raw, uint8_t index) {
-  Rgba pixel = {0, 0, 0, 255};
-  if (index < raw.palette.size()) {
-    const png_color& entry = raw.palette[index];
-    pixel = {entry.red, entry.green, entry.blue, 255};
-  }
-  if (index < raw.palette_alpha.size()) pixel.a = raw.palette_alpha[index];
-  return pixel;
 }
 
 uint8_t GreyLevel(const RawPng& raw, const uint8_t* at) {
@@ -130,41 +131,27 @@ uint8_t GreyLevel(const RawPng& raw, const uint8_t* at) {
   return at[0];
 }
 
-// Pillow compares the key's low byte with the 8-bit value, whatever the file's depth.
-bool IsKey(const RawPng& raw, const Rgba& pixel) {
-  if (!raw.has_key) return false;
-  if (raw.color == PNG_COLOR_TYPE_GRAY) return pixel.r == (raw.key.gray & 0xff);
-  return pixel.r == (raw.key.red & 0xff) && pixel.g == (raw.key.green & 0xff) &&
-         pixel.b == (raw.key.blue & 0xff);
-}
-
-Rgba PixelAt(const RawPng& raw, const uint8_t* at) {
-  if (raw.color == PNG_COLOR_TYPE_PALETTE) return PalettePixel(raw, at[0]);
-  const int step = raw.sample_bytes;
-  Rgba pixel = {0, 0, 0, 255};
-  if (raw.channels < 3) {
-    const uint8_t level = GreyLevel(raw, at);
-    pixel = {level, level, level, 255};
+// One pixel of any kind as RGB; its alpha is dropped.
+void WritePixel(const RawPng& raw, const uint8_t* at, uint8_t* to) {
+  if (raw.color == PNG_COLOR_TYPE_PALETTE) {
+    const std::array<uint8_t, 3> color = PaletteColor(raw, at[0]);
+    std::copy(color.begin(), color.end(), to);
+  } else if (raw.channels < 3) {
+    to[0] = to[1] = to[2] = GreyLevel(raw, at);
   } else {
-    pixel = {at[0], at[step], at[2 * step], 255};
+    for (int c = 0; c < 3; ++c) to[c] = at[c * raw.sample_bytes];
   }
-  if (raw.channels == 2) pixel.a = at[step];
-  if (raw.channels == 4) pixel.a = at[3 * step];
-  if (IsKey(raw, pixel)) pixel.a = 0;
-  return pixel;
 }
 
 void Convert(const RawPng& raw, Image* image) {
   uint8_t* to = image->pixels.data();
   for (int y = 0; y < image->height; ++y) {
     const uint8_t* from = &raw.rows[y * raw.stride];
-    for (int x = 0; x < image->width; ++x, from += raw.channels * raw.sample_bytes) {
-      const Rgba pixel = PixelAt(raw, from);
-      for (uint8_t value : {pixel.r, pixel.g, pixel.b}) {
-        *to++ = pixel.a == 255 ? value : OverWhite(value, pixel.a);
-      }
+    for (int x = 0; x < image->width; ++x, from += raw.channels * raw.sample_bytes, to += 3) {
+      WritePixel(raw, from, to);
     }
   }
+  if (raw.transparent.has_value()) WhitenColor(*raw.transparent, image);
 }
 
 uint32_t BigEndian32(const std::string& bytes, size_t at) {
@@ -173,16 +160,23 @@ uint32_t BigEndian32(const std::string& bytes, size_t at) {
   return value;
 }
 
-// Walks the chunks (4 bytes of length, 4 of type, data, 4 of checksum) to the one that ends a file.
-absl::Status CheckPngEnd(const std::string& bytes) {
-  size_t at = 8;
-  while (bytes.size() - at >= 12) {
-    uint64_t length = 0;
-    for (size_t i = 0; i < 4; ++i) length = length << 8 | static_cast<uint8_t>(bytes[at + i]);
-    if (length > bytes.size() - at - 12) break;
-    if (bytes.compare(at + 4, 4, "IEND") == 0) return absl::OkStatus();
+// Calls fn(name, begin, length) for every whole chunk (4 bytes of length, 4 of name, data, 4 of
+// checksum) until it returns true; false when it never does.
+template <typename Fn>
+bool AnyChunk(const std::string& bytes, Fn&& fn) {
+  for (size_t at = 8; bytes.size() >= at + 12;) {
+    const uint64_t length = BigEndian32(bytes, at);
+    if (length > bytes.size() - at - 12) return false;
+    if (fn(std::string_view(bytes).substr(at + 4, 4), at + 8, length)) return true;
     at += 12 + length;
   }
+  return false;
+}
+
+absl::Status CheckPngEnd(const std::string& bytes) {
+  const bool ends =
+      AnyChunk(bytes, [](std::string_view name, size_t, uint64_t) { return name == "IEND"; });
+  if (ends) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("truncated PNG: ", bytes.size(), " bytes, no end mark"));
 }
@@ -208,6 +202,19 @@ absl::Status CheckPngPayload(const std::string& bytes) {
   return absl::InvalidArgumentError(absl::StrCat("truncated PNG: ", bytes.size(),
                                                  " bytes cannot hold ", size->first, "x",
                                                  size->second, " pixels"));
+}
+
+ImageMetadata PngMetadata(const std::string& bytes) {
+  constexpr std::string_view kXmp("XML:com.adobe.xmp\0\0\0", 20);  // uncompressed iTXt
+  ImageMetadata metadata;
+  AnyChunk(bytes, [&](std::string_view name, size_t begin, uint64_t length) {
+    if (name == "eXIf") metadata.exif = bytes.substr(begin, length);
+    if (name == "iTXt" && length > kXmp.size() && bytes.compare(begin, kXmp.size(), kXmp) == 0) {
+      metadata.xmp = bytes.substr(begin, length);
+    }
+    return name == "IEND";
+  });
+  return metadata;
 }
 
 absl::Status DecodePng(const std::string& bytes, Image* image) {

@@ -1,10 +1,12 @@
 // Encoded image -> normalised patches, as Hugging Face's Qwen2VL fast image processor gives them:
-// decode (PNG, JPEG), RGB, smart resize (bicubic, antialiased), rescale, normalise, flatten. No
-// torch.
+// decode (PNG, JPEG, WebP, GIF), RGB, smart resize (bicubic, antialiased), rescale, normalise,
+// flatten. No torch.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -31,8 +33,11 @@ struct ImagePatches {
   std::vector<float> values;  // [t*h*w, patch_dim], merge-block order
 };
 
-// Header only: the size without decoding pixels (image bombs are refused here: over 2^28 pixels,
-// or an aspect ratio over 200). `where` names the image in errors.
+// Whether these are the first bytes (16 will do) of an image in a known format.
+bool BeginsAsImage(std::string_view head);
+
+// Header only: the size, upright, without decoding pixels (image bombs are refused here: over 2^28
+// pixels, or an aspect ratio over 200). `where` names the image in errors.
 absl::StatusOr<std::pair<int, int>> ImageSize(const std::string& bytes, const std::string& where);
 absl::StatusOr<Image> DecodeImage(const std::string& bytes, const std::string& where);
 

@@ -101,12 +101,16 @@ absl::StatusOr<std::vector<int32_t>> Processor::PromptIds(const std::vector<Mess
   return ids;
 }
 
-absl::StatusOr<ImagePatches> Processor::Patches(const MediaRef& image) const {
+absl::StatusOr<ImagePatches> PatchesOf(const ImageProcessorConfig& config, const MediaRef& image) {
   if (image.bytes == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat(image.source, ": the image has no bytes"));
   }
   ZIPRL_ASSIGN_OR_RETURN(const Image decoded, DecodeImage(*image.bytes, image.source));
-  return ProcessImage(images_, decoded);
+  return ProcessImage(config, decoded);
+}
+
+absl::StatusOr<ImagePatches> Processor::Patches(const MediaRef& image) const {
+  return PatchesOf(images_, image);
 }
 
 absl::StatusOr<Grid> Processor::GridOf(const MediaRef& image) const {

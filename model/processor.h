@@ -31,7 +31,6 @@ class Processor {
                                                  const std::vector<MediaRef>& images,
                                                  bool add_generation_prompt) const;
 
-  // Decoded and processed pixels of one image.
   absl::StatusOr<ImagePatches> Patches(const MediaRef& image) const;
   absl::StatusOr<Grid> GridOf(const MediaRef& image) const;
 
@@ -45,6 +44,9 @@ class Processor {
   std::unique_ptr<Tokenizer> tokenizer_;
   ImageProcessorConfig images_;
 };
+
+// Decoded and processed pixels of one image.
+absl::StatusOr<ImagePatches> PatchesOf(const ImageProcessorConfig& config, const MediaRef& image);
 
 // Content-hashed reference to a file's bytes. Errors name the path.
 absl::StatusOr<MediaRef> ReadMedia(const std::string& path);

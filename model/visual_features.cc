@@ -4,19 +4,23 @@
 #include <ATen/core/grad_mode.h>
 
 #include <cstring>
+#include <limits>
 #include <list>
 #include <map>
+#include <set>
 #include <tuple>
 #include <utility>
 
 #include "configs/base/mutex.h"
 #include "configs/base/status_macros.h"
+#include "model/decode_ahead.h"
 #include "model/vision_tower.h"
 
 namespace ziprl {
 namespace {
 
 constexpr int64_t kFrozenVersion = -1;
+constexpr int kDecodeThreads = 2;
 
 // What was computed: pixels (model null) or tower outputs of one model at one version, tile size
 // included.
@@ -51,14 +55,15 @@ struct Slot {
   PatchTensor value ABSL_GUARDED_BY(mutex);  // tower outputs use `values` alone
 };
 
-absl::StatusOr<PatchTensor> DecodePatches(const Model& model, const MediaRef& image) {
-  ZIPRL_ASSIGN_OR_RETURN(const ImagePatches patches, model.processor->Patches(image));
+absl::StatusOr<PatchTensor> DecodePatches(const ImageProcessorConfig& config,
+                                          const at::Device& device, const MediaRef& image) {
+  ZIPRL_ASSIGN_OR_RETURN(const ImagePatches patches, PatchesOf(config, image));
   const int64_t rows = static_cast<int64_t>(patches.values.size()) / patches.patch_dim;
   at::Tensor host =
       at::empty({rows, patches.patch_dim}, at::TensorOptions().dtype(at::kFloat).device(at::kCPU));
   std::memcpy(host.mutable_data_ptr(), patches.values.data(),
               patches.values.size() * sizeof(float));
-  return PatchTensor{host.to(model.device.device), patches.grid};
+  return PatchTensor{host.to(device), patches.grid};
 }
 
 }  // namespace
@@ -85,6 +90,31 @@ struct VisualFeatures::Impl {
       Account(key, static_cast<int64_t>(slot->value.values.nbytes()));
     }
     return slot->value;
+  }
+
+  absl::StatusOr<PatchTensor> Pixels(const Key& key, const ImageProcessorConfig& config,
+                                     const at::Device& device, const MediaRef& image) {
+    return Get(key, [&]() -> absl::StatusOr<PatchTensor> {
+      {
+        MutexLock lock(&mutex);
+        ++decoded;
+      }
+      return DecodePatches(config, device, image);
+    });
+  }
+
+  // Whether the pixels are held or on their way, or the tower's output for this model as it is.
+  bool Holds(const Key& pixels, const Model& model) {
+    MutexLock lock(&mutex);
+    if (entries.count(pixels) > 0) return true;
+    Key tower = pixels;
+    tower.model = &model;
+    tower.version = model.vision_frozen ? -1 : model.version;
+    tower.tile_rows = std::numeric_limits<int>::min();  // of any tile size
+    const auto it = entries.lower_bound(tower);
+    if (it == entries.end()) return false;
+    tower.tile_rows = it->first.tile_rows;
+    return it->first.Tie() == tower.Tie();
   }
 
   std::shared_ptr<Slot> Acquire(const Key& key) {
@@ -120,6 +150,7 @@ struct VisualFeatures::Impl {
   int64_t decoded ABSL_GUARDED_BY(mutex) = 0;
   std::map<Key, Entry> entries ABSL_GUARDED_BY(mutex);
   std::list<Key> ages ABSL_GUARDED_BY(mutex);  // most recently used first
+  DecodeAhead ahead{kDecodeThreads};           // last: its threads use the rest
 };
 
 VisualFeatures::VisualFeatures(int64_t capacity_bytes)
@@ -127,14 +158,35 @@ VisualFeatures::VisualFeatures(int64_t capacity_bytes)
 VisualFeatures::~VisualFeatures() = default;
 
 absl::StatusOr<PatchTensor> VisualFeatures::Patches(const Model& model, const MediaRef& image) {
-  return impl_->Get(PixelKey(model, image), [&]() -> absl::StatusOr<PatchTensor> {
-    {
-      MutexLock lock(&impl_->mutex);
-      ++impl_->decoded;
-    }
-    return DecodePatches(model, image);
-  });
+  return impl_->Pixels(PixelKey(model, image), model.processor->images(), model.device.device,
+                       image);
 }
+
+void VisualFeatures::Prefetch(const Model& model, const std::vector<const MediaRef*>& images) {
+  const ImageProcessorConfig& config = model.processor->images();
+  const int64_t patch_bytes = int64_t{4} * 3 * config.temporal_patch * config.patch * config.patch;
+  std::set<Key> queued;
+  int64_t bytes = 0;
+  for (const MediaRef* image : images) {
+    const Key key = PixelKey(model, *image);
+    if (queued.count(key) > 0 || impl_->Holds(key, model)) continue;
+    const absl::StatusOr<Grid> grid = model.processor->GridOf(*image);
+    if (!grid.ok()) continue;
+    bytes += patch_bytes * grid->t * grid->h * grid->w;
+    if (bytes > impl_->capacity / 2) return;
+    queued.insert(key);
+    // The task may outlive the model: it holds copies.
+    impl_->ahead.Add(
+        [impl = impl_.get(), key, config, device = model.device.device, image = *image] {
+          try {
+            impl->Pixels(key, config, device, image).IgnoreError();
+          } catch (const std::exception&) {  // out of memory: whoever asks for the image sees it
+          }
+        });
+  }
+}
+
+void VisualFeatures::WaitForPrefetch() { impl_->ahead.Drain(); }
 
 absl::StatusOr<at::Tensor> VisualFeatures::Embeddings(const Model& model,
                                                       const std::vector<MediaRef>& images,

@@ -26,6 +26,12 @@ class VisualFeatures {
 
   absl::StatusOr<PatchTensor> Patches(const Model& model, const MediaRef& image);
 
+  // Has threads of its own decode these images before they are asked for, in this order, as far as
+  // half the capacity goes; images whose pixels or tower outputs are held are left out. Errors show
+  // when the image is asked for.
+  void Prefetch(const Model& model, const std::vector<const MediaRef*>& images);
+  void WaitForPrefetch();  // for tests
+
   // Tower output of all images of a prompt, in order, [M, C]; no gradient. Undefined tensor if
   // none. Each image is its own tower call, so its bits do not depend on its neighbours.
   absl::StatusOr<at::Tensor> Embeddings(const Model& model, const std::vector<MediaRef>& images,

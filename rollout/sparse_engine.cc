@@ -46,6 +46,14 @@ std::vector<Unit> MakeUnits(const EngineConfig& config, const std::vector<GroupL
   return units;
 }
 
+std::vector<const MediaRef*> ImagesOf(const std::vector<GroupLease>& leases) {
+  std::vector<const MediaRef*> images;
+  for (const GroupLease& lease : leases) {
+    for (const MediaRef& image : lease.prompt.images) images.push_back(&image);
+  }
+  return images;
+}
+
 absl::Status GenerateUnit(const EngineContext& context, VisualFeatures& features,
                           const std::vector<GroupLease>& leases, const Unit& unit,
                           Completions* out) {
@@ -77,6 +85,7 @@ class SparseEngine : public RolloutEngine {
 
   absl::StatusOr<Completions> Generate(const std::vector<GroupLease>& leases) override {
     ZIPRL_ASSIGN_OR_RETURN(const EngineContext context, MakeEngineContext(config_, *model_));
+    features_->Prefetch(*model_, ImagesOf(leases));
     const std::vector<Unit> units = MakeUnits(config_, leases);
     Completions out(leases.size());
     std::vector<absl::Status> status(units.size());

@@ -105,9 +105,8 @@ class GrpoLearner : public Learner {
         runner_(*model_, *features_, RunnerConfig(config_, *model_, true, workers_, zero_.get())),
         optimizer_(config_.actor.optim, model_->device, ResolveThreads(config_.trainer.threads)) {
     if (reference_ != nullptr) {
-      reference_features_ = std::make_unique<VisualFeatures>();
       reference_runner_ = std::make_unique<UnitRunner>(
-          *reference_, *reference_features_,
+          *reference_, *features_,  // one store: the pixels serve both models
           RunnerConfig(config_, *reference_, false, workers_, nullptr));
     }
     AddParams();
@@ -351,7 +350,6 @@ class GrpoLearner : public Learner {
   const int workers_;
   const std::unique_ptr<ZeroShards> zero_;  // null = alone
   UnitRunner runner_;
-  std::unique_ptr<VisualFeatures> reference_features_;
   std::unique_ptr<UnitRunner> reference_runner_;
   Optimizer optimizer_;
   LearnerCounters counters_;

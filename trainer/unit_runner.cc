@@ -16,6 +16,22 @@
 #include "trainer/param_blocks.h"
 
 namespace ziprl {
+namespace {
+
+std::vector<const MediaRef*> ImagesOf(const std::vector<TrainSequence>& sequences,
+                                      const std::vector<TrainUnit>& units) {
+  std::vector<const MediaRef*> images;
+  for (const TrainUnit& unit : units) {
+    for (const std::vector<int>& pack : unit.packs) {
+      for (int i : pack) {
+        for (const MediaRef& image : sequences[i].images) images.push_back(&image);
+      }
+    }
+  }
+  return images;
+}
+
+}  // namespace
 
 absl::Status CatchTorch(const std::function<absl::Status()>& fn) {
   try {
@@ -98,6 +114,7 @@ absl::Status UnitRunner::Run(const std::vector<TrainSequence>& sequences,
 absl::Status UnitRunner::RunUnits(const std::vector<TrainSequence>& sequences,
                                   const std::vector<TrainUnit>& units,
                                   const MakePolicy& make_policy, const PackLoss& loss) {
+  features_.Prefetch(model_, ImagesOf(sequences, units));
   std::vector<absl::Status> status(units.size());
   ParallelUnits(static_cast<int>(units.size()), config_.workers, [&](int unit, int worker) {
     at::init_num_threads();

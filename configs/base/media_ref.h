@@ -11,7 +11,7 @@ namespace ziprl {
 struct MediaRef {
   uint64_t content_hash = 0;                 // xxh3-64 of the encoded bytes
   std::string source;                        // path or row reference, for error messages
-  std::shared_ptr<const std::string> bytes;  // encoded file (PNG, JPEG, ...)
+  std::shared_ptr<const std::string> bytes;  // encoded file (PNG, JPEG, WebP, GIF)
 };
 
 }  // namespace ziprl

@@ -198,7 +198,7 @@ def absent_image(bench):
 
 
 def unreadable_image(bench):
-    refuse_image(bench, b"GIF89a no picture that anyone reads", "PNG or JPEG")
+    refuse_image(bench, b"BM no picture that anyone reads", "PNG, JPEG, WebP or GIF")
 
 
 def broken_image(bench):

@@ -266,7 +266,7 @@ def bad_row(bench):
     check(done.returncode != 0 and "rows.jsonl:2" in done.stderr, done.stderr[-2000:])
 
 
-CASES = [equals_local, service_ranks, two_learners, colocated_equals_separate, colocated_lost, colocated_bad_image,
+CASES = [equals_local, service_ranks, two_learners, colocated_equals_separate, colocated_lost, colocated_worker_fails,
          killed, stopped, terminated, wrong_ranks, bad_row, across_epochs]
 
 if __name__ == "__main__":

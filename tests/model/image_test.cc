@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <jpeglib.h>
 #include <png.h>
+#include <webp/encode.h>
 
 #include <cstdio>
 #include <cstring>
@@ -66,6 +67,56 @@ std::string Jpeg(const Image& image) {
   return bytes;
 }
 
+std::string Webp(const Image& image) {
+  uint8_t* out = nullptr;
+  const size_t size =
+      WebPEncodeLosslessRGB(image.pixels.data(), image.width, image.height, image.width * 3, &out);
+  std::string bytes(reinterpret_cast<char*>(out), size);
+  WebPFree(out);
+  return bytes;
+}
+
+void PutShort(int value, std::string* out) {
+  out->push_back(static_cast<char>(value & 0xff));
+  out->push_back(static_cast<char>(value >> 8));
+}
+
+// A GIF of grey levels without a colour table: every code is 9 bits wide, a clear code before each
+// 200 pixels keeps it so.
+std::string Gif(const Image& image) {
+  std::string bytes = "GIF89a", data;
+  PutShort(image.width, &bytes);
+  PutShort(image.height, &bytes);
+  bytes += std::string("\0\0\0,\0\0\0\0", 8);
+  PutShort(image.width, &bytes);
+  PutShort(image.height, &bytes);
+  bytes += std::string("\0\x08", 2);
+  uint32_t held = 0;
+  int held_bits = 0;
+  const auto put = [&](uint32_t code) {
+    held |= code << held_bits;
+    for (held_bits += 9; held_bits >= 8; held_bits -= 8, held >>= 8) {
+      data.push_back(static_cast<char>(held & 0xff));
+    }
+  };
+  for (size_t i = 0; i < image.pixels.size(); i += 3) {
+    if (i % 600 == 0) put(256);
+    put(image.pixels[i]);
+  }
+  put(257);
+  put(0);
+  for (size_t i = 0; i < data.size(); i += 255) {
+    const std::string block = data.substr(i, 255);
+    bytes.push_back(static_cast<char>(block.size()));
+    bytes += block;
+  }
+  return bytes + std::string("\0;", 2);
+}
+
+std::vector<std::string> EveryFormat(const Image& image) {
+  return {Png(image), Jpeg(image), Webp(image), Gif(image)};
+}
+
 std::string DecodeError(const std::string& bytes) {
   const auto image = DecodeImage(bytes, "row 7");
   if (image.ok()) return "no error";
@@ -99,18 +150,56 @@ TEST(ImageTest, JpegIsClose) {
   for (uint8_t value : decoded->pixels) EXPECT_NEAR(value, 77, 2);
 }
 
+TEST(ImageTest, WebpIsLossless) {
+  const Image image = Gradient(13, 9);
+  const auto decoded = DecodeImage(Webp(image), "x");
+  ASSERT_TRUE(decoded.ok()) << decoded.status();
+  EXPECT_EQ(decoded->pixels, image.pixels);
+  EXPECT_EQ(*ImageSize(Webp(image), "x"), std::make_pair(13, 9));
+}
+
+TEST(ImageTest, GifIsLossless) {
+  Image image = Gradient(31, 19);
+  for (size_t i = 0; i < image.pixels.size(); ++i) image.pixels[i] = image.pixels[i / 3 * 3];
+  const auto decoded = DecodeImage(Gif(image), "x");
+  ASSERT_TRUE(decoded.ok()) << decoded.status();
+  EXPECT_EQ(decoded->pixels, image.pixels);
+  EXPECT_EQ(*ImageSize(Gif(image), "x"), std::make_pair(31, 19));
+}
+
+TEST(ImageTest, SizesAreOfTheUprightImage) {
+  // An APP1 segment with a directory of one entry: orientation 6.
+  const std::string exif(
+      "\xff\xe1\0\x22"
+      "Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03"
+      "\0\0\0\x01\0\x06\0\0\0\0\0\0",
+      36);
+  std::string bytes = Jpeg(Gradient(40, 24));
+  bytes.insert(2, exif);
+  EXPECT_EQ(*ImageSize(bytes, "x"), std::make_pair(24, 40));
+  const auto decoded = DecodeImage(bytes, "x");
+  ASSERT_TRUE(decoded.ok()) << decoded.status();
+  EXPECT_EQ(decoded->width, 24);
+  EXPECT_EQ(decoded->height, 40);
+}
+
 TEST(ImageTest, UnreadableFilesAreNamed) {
   EXPECT_THAT(DecodeError(""), HasSubstr("empty"));
-  EXPECT_THAT(DecodeError("GIF89a..."),
-              AllOf(HasSubstr("not a PNG or JPEG"), HasSubstr("47 49 46 38")));
+  EXPECT_THAT(DecodeError("BM..."),
+              AllOf(HasSubstr("not a PNG, JPEG, WebP or GIF"), HasSubstr("42 4d 2e 2e")));
+  EXPECT_THAT(DecodeError("GIF89a..."), HasSubstr("unreadable GIF: truncated"));
+  EXPECT_THAT(DecodeError(std::string("GIF89a\1\0\1\0\0\0\0;", 14)), HasSubstr("no frame"));
+  EXPECT_THAT(DecodeError(std::string("RIFF\4\0\0\0WEBP", 12)), HasSubstr("unreadable WebP"));
   EXPECT_THAT(DecodeError("\x89PNG\r\n\x1a\n"), HasSubstr("unreadable PNG"));
   EXPECT_THAT(DecodeError("\xff\xd8\xff\xe0junk"), HasSubstr("unreadable JPEG"));
 }
 
 TEST(ImageTest, TruncatedFilesAreErrors) {
   const Image image = Gradient(40, 40);
-  for (const std::string& whole : {Png(image), Jpeg(image)}) {
-    for (size_t cut : {size_t{1}, whole.size() / 4, whole.size() / 2, whole.size() - 40}) {
+  for (const std::string& whole : EveryFormat(image)) {
+    const bool gif = whole.starts_with("GIF");  // its last four bytes hold no pixel
+    for (size_t cut :
+         {gif ? size_t{5} : size_t{1}, whole.size() / 4, whole.size() / 2, whole.size() - 40}) {
       EXPECT_NE(DecodeError(whole.substr(0, whole.size() - cut)), "no error")
           << whole.size() << " - " << cut;
     }
@@ -119,7 +208,7 @@ TEST(ImageTest, TruncatedFilesAreErrors) {
 
 TEST(ImageTest, DamagedFilesNeverCrash) {
   const Image image = Gradient(21, 17);
-  for (std::string bytes : {Png(image), Jpeg(image)}) {
+  for (const std::string& bytes : EveryFormat(image)) {
     for (size_t i = 3; i < bytes.size(); i += 5) {
       std::string damaged = bytes;
       damaged[i] = static_cast<char>(damaged[i] ^ 0x5a);
@@ -139,6 +228,20 @@ TEST(ImageTest, AbsurdSizesAreRefusedFromTheHeader) {
   EXPECT_THAT(DecodeError(PngOfClaimedSize(201, 1)), HasSubstr("aspect ratio"));
   EXPECT_THAT(DecodeError(PngOfClaimedSize(16000, 16000)), HasSubstr("cannot hold 16000x16000"));
   EXPECT_NE(DecodeError(PngOfClaimedSize(4, 5)), "no error") << "the header's checksum is wrong";
+}
+
+TEST(ImageTest, AbsurdSizesOfEveryFormatAreRefusedFromTheHeader) {
+  std::string jpeg = Jpeg(Gradient(8, 8));
+  const size_t frame = jpeg.find("\xff\xc0");
+  ASSERT_NE(frame, std::string::npos);
+  jpeg.replace(frame + 5, 4, "\xff\xdc\xff\xdc");
+  EXPECT_THAT(DecodeError(jpeg), AllOf(HasSubstr("65500x65500"), HasSubstr("268435456")));
+  std::string gif = Gif(Gradient(8, 8));
+  gif.replace(6, 4, "\xff\xff\xff\xff");
+  EXPECT_THAT(DecodeError(gif), AllOf(HasSubstr("65535x65535"), HasSubstr("268435456")));
+  // An animation's canvas: 24 bits of width - 1 and of height - 1.
+  const std::string webp("RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\x02\0\0\0\xfe\xff\0\xfe\xff\0", 30);
+  EXPECT_THAT(DecodeError(webp), AllOf(HasSubstr("65535x65535"), HasSubstr("268435456")));
 }
 
 TEST(ImageTest, SmartResizeKeepsToTheBounds) {

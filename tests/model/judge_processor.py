@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import transformers
 from PIL import Image
+from transformers.image_utils import load_image
 
 from judging import check_equal, easy_vqa_texts, hexed, ids_of, probe, random_string, random_strings, write_json
 
@@ -127,8 +128,7 @@ def judge_pixels(processor, files):
     level = 1.0 / (255.0 * std.max())
     off = total = 0
     for row, grid in zip(rows, grids):
-        with Image.open(row["image"]) as image:
-            batch = processor.image_processor(images=[image], return_tensors="pt")
+        batch = processor.image_processor(images=[load_image(row["image"])], return_tensors="pt")
         if batch["image_grid_thw"][0].tolist() != grid[:3]:
             sys.exit(f"{row['image']}: grid {grid[:3]}, expected {batch['image_grid_thw'][0].tolist()}")
         want = batch["pixel_values"].numpy().astype(np.float64)
@@ -230,6 +230,171 @@ def jpeg_kinds():
     judge_pixels(processor, files)
 
 
+def random_picture(rng, width, height):
+    """Smooth colours with noise, RGBA."""
+    coarse = rng.integers(0, 256, (height // 9 + 1, width // 9 + 1, 4)).astype(np.uint8)
+    smooth = np.array(Image.fromarray(coarse, "RGBA").resize((width, height), Image.BILINEAR)).astype(int)
+    return Image.fromarray(np.clip(smooth + rng.integers(-20, 21, smooth.shape), 0, 255).astype(np.uint8), "RGBA")
+
+
+def sixteen_bit(picture, color, interlace):
+    """A 16-bit PNG: Pillow writes no colour of this depth."""
+    channels = {0: 1, 2: 3, 4: 2, 6: 4}[color]
+    high = np.array(picture)[:, :, :channels].astype(">u2") << 8
+    samples = high | np.random.default_rng(picture.width).integers(0, 256, high.shape).astype(">u2")
+    return png_bytes(color, 16, picture.width, picture.height, [row.tobytes() for row in samples])
+
+
+def with_exif(rng):
+    exif = Image.Exif()
+    exif[0x0112] = int(rng.integers(0, 10))
+    exif[0x010E] = "a description"
+    return exif.tobytes()
+
+
+def save_random(rng, path):
+    """One image of a random size, format and mode below `path` (its suffix is added); the file's name."""
+    width, height = int(rng.integers(1, 320)), int(rng.integers(1, 320))
+    if max(width, height) > 190 * min(width, height):
+        width = height
+    picture = random_picture(rng, width, height)
+    kind = str(rng.choice(["png", "png16", "jpeg", "webp", "gif"], p=[0.28, 0.07, 0.3, 0.2, 0.15]))
+    path = f"{path}.{kind}"
+    exif = {"exif": with_exif(rng)} if kind != "gif" and rng.random() < 0.3 else {}
+    if kind == "png":
+        mode = str(rng.choice(["1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16"]))
+        picture = picture.convert("I").convert(mode) if mode == "I;16" else picture.convert(mode.replace("PA", "P"))
+        key = {"transparency": int(rng.integers(0, 256))} if mode == "PA" else {}
+        picture.save(path, "PNG", compress_level=1, **exif, **key)
+    elif kind == "png16":
+        with open(path, "wb") as file:
+            file.write(sixteen_bit(picture, int(rng.choice([0, 2, 4, 6])), 0))
+    elif kind == "jpeg":
+        mode = str(rng.choice(["RGB", "L", "CMYK"], p=[0.6, 0.2, 0.2]))
+        picture.convert(mode).save(path, "JPEG", quality=int(rng.integers(30, 100)),
+                                   subsampling=int(rng.integers(0, 3)), progressive=bool(rng.integers(0, 2)), **exif)
+    elif kind == "webp":
+        picture.convert(str(rng.choice(["RGB", "RGBA"]))).save(
+            path, "WEBP", lossless=bool(rng.integers(0, 2)), quality=int(rng.integers(30, 100)), method=0, **exif)
+    else:
+        palette = picture.convert("RGB").quantize(int(rng.integers(2, 257)))
+        options = [{}, {"transparency": int(rng.integers(0, 8))}, {"interlace": 0}]
+        palette.save(path, "GIF", **options[rng.integers(0, 3)])
+    return path
+
+
+def random_files():
+    """Sizes, formats, modes and orientations by chance, in the bounds of a small and of the usual processor."""
+    rng = np.random.default_rng(11)
+    for count, bounds in ((420, (28 * 28, 112 * 112)), (130, (56 * 56, 28 * 28 * 1280))):
+        processor, _ = make_directory(min_pixels=bounds[0], max_pixels=bounds[1])
+        judge_pixels(processor, [save_random(rng, os.path.join(DIR, f"random_{i}")) for i in range(count)])
+
+
+def gif_bytes(screen, frames, table=b"", background=0):
+    """A GIF by hand: frames are (left, top, image in mode P or L, local table, transparent or None)."""
+    import struct
+    bits = max(1, (len(table) // 3 - 1).bit_length())
+    out = b"GIF89a" + struct.pack("<HHBBB", *screen, (0x80 | bits - 1) if table else 0, background, 0) + table
+    for left, top, image, local, transparent in frames:
+        if transparent is not None:
+            out += bytes([0x21, 0xF9, 4, 1, 0, 0, transparent, 0])
+        small = io.BytesIO()
+        image.save(small, "GIF", interlace=int(image.width % 2))
+        body = small.getvalue()
+        at = 13 + (3 << (body[10] & 7) + 1 if body[10] & 0x80 else 0)
+        while body[at] == 0x21:
+            at += 2
+            while body[at]:
+                at += body[at] + 1
+            at += 1
+        flags = body[at + 9] & 0x40
+        local_bits = max(1, (len(local) // 3 - 1).bit_length())
+        skip = 10 + (3 << (body[at + 9] & 7) + 1 if body[at + 9] & 0x80 else 0)
+        out += struct.pack("<BHHHHB", 0x2C, left, top, *image.size, flags | ((0x80 | local_bits - 1) if local else 0))
+        out += local + body[at + skip:-1]
+    return out + b";"
+
+
+def gif_kinds():
+    """Frames smaller and larger than the screen, local and missing colour tables, interlace, animations."""
+    processor, _ = make_directory(min_pixels=28 * 28, max_pixels=200 * 200)
+    rng = np.random.default_rng(12)
+    files = []
+
+    def indices(width, height, colors):
+        image = Image.fromarray(rng.integers(0, colors, (height, width)).astype(np.uint8), "P")
+        image.putpalette(rng.integers(0, 256, 3 * colors).astype(np.uint8).tobytes())
+        return image
+
+    def table(colors):
+        return rng.integers(0, 256, 3 * colors).astype(np.uint8).tobytes()
+
+    for i, (screen, left, top, size, colors, local, whole, transparent, frames) in enumerate([
+            ((50, 40), 0, 0, (50, 40), 16, 0, 16, None, 1), ((50, 40), 7, 9, (20, 11), 16, 0, 16, None, 1),
+            ((50, 40), 7, 9, (20, 11), 16, 0, 16, 5, 1), ((50, 40), 30, 30, (41, 33), 16, 0, 16, None, 1),
+            ((33, 60), 0, 0, (33, 60), 256, 256, 2, None, 1), ((33, 60), 3, 3, (15, 30), 4, 4, 0, 2, 1),
+            ((33, 60), 0, 0, (33, 60), 256, 0, 0, None, 1), ((41, 60), 0, 0, (41, 60), 256, 0, 4, None, 1),
+            ((41, 60), 4, 4, (31, 30), 64, 0, 64, 63, 3), ((1, 1), 0, 0, (77, 50), 2, 0, 2, None, 2),
+            ((41, 60), 0, 0, (31, 30), 256, 2, 256, None, 1), ((600, 500), 100, 100, (333, 333), 256, 0, 256, 9, 1)]):
+        path = os.path.join(DIR, f"kind_{i}.gif")
+        with open(path, "wb") as file:
+            file.write(gif_bytes(screen, [(left, top, indices(*size, colors), table(local), transparent)] * frames,
+                                 table(whole)))
+        files.append(path)
+    judge_pixels(processor, files)
+
+
+def webp_kinds():
+    """Lossy, lossless and near-lossless, with alpha, with metadata, animations whose first frame is a part."""
+    processor, _ = make_directory(min_pixels=28 * 28, max_pixels=200 * 200)
+    rng = np.random.default_rng(13)
+    files = []
+    for i in range(24):
+        picture = random_picture(rng, int(rng.integers(1, 120)), int(rng.integers(1, 120)))
+        if i % 3 == 0:  # fully transparent parts keep the colours below
+            alpha = np.array(picture)
+            alpha[: picture.height // 2, :, 3] = 0
+            picture = Image.fromarray(alpha, "RGBA")
+        options = dict(lossless=i % 2 == 0, quality=[20, 80, 100][i % 3], exact=i % 4 == 0, method=i % 7)
+        if i % 5 == 0:
+            options["exif"] = with_exif(rng)
+        if i % 6 == 5:
+            options.update(save_all=True, append_images=[picture.transpose(Image.Transpose.ROTATE_180)] * 2)
+        path = os.path.join(DIR, f"kind_{i}.webp")
+        picture.convert("RGBA" if i % 3 else "RGB").save(path, "WEBP", **options)
+        files.append(path)
+    judge_pixels(processor, files)
+
+
+def orientations():
+    """Every value of the tag in every format, both byte orders, EXIF before XMP."""
+    processor, _ = make_directory(min_pixels=28 * 28, max_pixels=200 * 200)
+    rng = np.random.default_rng(14)
+    files = []
+    for value in range(0, 10):
+        for kind in ("JPEG", "PNG", "WEBP"):
+            exif = Image.Exif()
+            exif.endian = "<>"[value % 2]
+            exif[0x0112] = value
+            path = os.path.join(DIR, f"exif_{value}.{kind}")
+            random_picture(rng, 61, 90).convert("RGB").save(path, kind, exif=exif.tobytes())
+            files.append(path)
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="%d"/></x:xmpmeta>'
+    for i, (said, exif_says) in enumerate([(6, None), (3, None), (8, 1), (7, 5)]):
+        exif = Image.Exif()
+        exif[0x010E] = "text"
+        if exif_says:
+            exif[0x0112] = exif_says
+        for kind in ("JPEG", "WEBP"):
+            path = os.path.join(DIR, f"xmp_{i}.{kind}")
+            random_picture(rng, 61, 90).convert("RGB").save(path, kind, exif=exif.tobytes(), xmp=xmp % said)
+            files.append(path)
+    broken = os.path.join(DIR, "broken_exif.jpg")
+    random_picture(rng, 50, 30).convert("RGB").save(broken, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x09\x01\x12")
+    judge_pixels(processor, files + [broken])
+
+
 def smart_resize():
     processor, _ = make_directory()
     from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize as judge
@@ -278,5 +443,6 @@ def mrope():
 
 
 CASES = {f.__name__: f for f in (chat_template, prompts, pixels, easy_vqa_pixels, png_kinds, jpeg_kinds,
+                                 gif_kinds, webp_kinds, orientations, random_files,
                                  smart_resize, mrope)}
 CASES[CASE]()

@@ -91,6 +91,52 @@ TEST_F(VisualFeaturesTest, SeveralThreadsDecodeOnce) {
   EXPECT_EQ(features.decoded_images(), 2);
 }
 
+TEST_F(VisualFeaturesTest, PrefetchDecodesAheadOnce) {
+  VisualFeatures features;
+  const MediaRef again = MediaFromBytes(*a_.bytes, "another row");
+  const MediaRef broken = MediaFromBytes("not a picture", "row 17");
+  features.Prefetch(*model_, {&a_, &broken, &again, &b_});
+  features.WaitForPrefetch();
+  EXPECT_EQ(features.decoded_images(), 2);
+  ASSERT_TRUE(features.Embeddings(*model_, {a_, b_}, {}).ok());
+  EXPECT_EQ(features.decoded_images(), 2) << "what was decoded ahead was decoded again";
+  features.Prefetch(*model_, {&a_, &b_});
+  features.WaitForPrefetch();
+  EXPECT_EQ(features.decoded_images(), 2);
+  EXPECT_FALSE(features.Patches(*model_, broken).ok());
+}
+
+TEST_F(VisualFeaturesTest, PrefetchEndsAtHalfTheCapacity) {
+  const int64_t bytes = static_cast<int64_t>([&] {
+    VisualFeatures any;
+    return any.Patches(*model_, a_)->values.nbytes();
+  }());
+  VisualFeatures features(2 * bytes);
+  features.Prefetch(*model_, {&a_, &b_});
+  features.WaitForPrefetch();
+  EXPECT_EQ(features.decoded_images(), 1);
+  VisualFeatures small(2 * bytes - 2);
+  small.Prefetch(*model_, {&a_});
+  small.WaitForPrefetch();
+  EXPECT_EQ(small.decoded_images(), 0);
+}
+
+TEST_F(VisualFeaturesTest, PrefetchLeavesOutWhatTheFrozenTowerHasDone) {
+  model_->vision_frozen = true;
+  const int64_t pixels = static_cast<int64_t>([&] {
+    VisualFeatures any;
+    return any.Patches(*model_, a_)->values.nbytes();
+  }());
+  VisualFeatures features(2 * pixels);
+  ASSERT_TRUE(features.Embeddings(*model_, {a_}, {}).ok());
+  ASSERT_TRUE(features.Embeddings(*model_, {a_}, {}).ok());
+  ASSERT_TRUE(features.Patches(*model_, b_).ok());  // the pixels of a_ are gone, its output is not
+  ASSERT_EQ(features.decoded_images(), 2);
+  features.Prefetch(*model_, {&a_});
+  features.WaitForPrefetch();
+  EXPECT_EQ(features.decoded_images(), 2);
+}
+
 TEST_F(VisualFeaturesTest, ForgetsTheLongestUnusedAboveItsCapacity) {
   VisualFeatures one(/*capacity_bytes=*/1);
   for (const MediaRef& image : {a_, a_, b_, a_}) ASSERT_TRUE(one.Patches(*model_, image).ok());

@@ -235,6 +235,26 @@ TEST_P(EngineTest, ManySmallLeasesShareImagesAndBatches) {
   }
 }
 
+TEST_P(EngineTest, PixelsExistOnceOverGroupsAndEpochs) {
+  auto features = std::make_shared<VisualFeatures>();
+  auto engine = MakeSparseEngine(Settings(2, 100), model, features);
+  ASSERT_TRUE(engine.ok());
+  const std::vector<double> group_of_8 = {0.9, 0.9, 0.95, 0.95, 0.975, 0.975, 1.0, 1.0};
+  for (int epoch = 0; epoch < 2; ++epoch) {
+    for (uint64_t step = 0; step < 2; ++step) {  // prompts with one image, two, and the same again
+      std::vector<GroupLease> leases = {Lease(80, group_of_8, step, 1),
+                                        Lease(150, group_of_8, step + 10, 2),
+                                        Lease(150, group_of_8, step + 20, 2)};
+      for (GroupLease& lease : leases) lease.version = model->version;
+      const auto out = (*engine)->Generate(leases);
+      ASSERT_TRUE(out.ok()) << out.status();
+      ASSERT_EQ((*out)[2].size(), 8);
+    }
+    EXPECT_EQ(features->decoded_images(), 2);
+    ++model->version;  // the tower's outputs are new, the pixels are not
+  }
+}
+
 TEST_P(EngineTest, StopsAtEndTokensAndStopStrings) {
   EngineConfig config = Settings(30, 100);
   const GroupLease lease = Lease(90, {1.0}, 10);

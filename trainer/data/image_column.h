@@ -11,7 +11,8 @@ namespace ziprl {
 
 class ImageStore;
 
-// A path (relative ones below `directory`), a data URI, or {"bytes": base64, "path": name}.
+// A path (relative ones below `directory`; "file://" may precede it), a data URI, the image as
+// base64 text, or {"bytes": base64, "path": name}.
 absl::StatusOr<MediaRef> ReadImageValue(const nlohmann::json& value, const std::string& directory,
                                         ImageStore& store);
 

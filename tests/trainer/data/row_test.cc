@@ -100,6 +100,22 @@ TEST_F(RowTest, ImageForms) {
   }
 }
 
+TEST_F(RowTest, ImagesAsTextOrFileUri) {
+  // Base64 of what begins as a GIF; a name that a file has is that file.
+  const std::string gif = "R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADs=";
+  const auto parse = [&](const std::string& image) {
+    return Parse(R"({"problem": "<image>", "answer": "x", "images": [")" + image + "\"]}");
+  };
+  ASSERT_TRUE(parse(gif).ok()) << parse(gif).status();
+  EXPECT_EQ(parse(gif)->images[0].bytes->substr(0, 6), "GIF89a");
+  EXPECT_EQ(parse(gif)->images[0].bytes->size(), 29);
+  EXPECT_NE(std::string(parse("R0lGODlhAQABAAAAACwAAAAA*").status().message()).find("base64"),
+            std::string::npos);
+  scratch_.Write(gif, "image a");
+  EXPECT_EQ(*parse(gif)->images[0].bytes, "image a");
+  EXPECT_EQ(*parse("file://" + scratch_.dir() + "/b.png")->images[0].bytes, "image b");
+}
+
 TEST_F(RowTest, SameContentIsSharedWhateverItsName) {
   scratch_.Write("copy.png", "image a");
   const auto row = Parse(R"({"problem": "<image><image><image>", "answer": "x",
