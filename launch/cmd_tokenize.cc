@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -5,22 +6,28 @@
 #include "configs/base/status_macros.h"
 #include "launch/command.h"
 #include "model/tokenizer.h"
+#include "model/unicode.h"
 
 namespace ziprl {
 namespace {
 
-absl::StatusOr<std::string> ConvertLine(const Tokenizer& tokenizer, const std::string& line,
-                                        bool decode) {
-  const auto json = nlohmann::json::parse(line, nullptr, false);
-  try {
-    if (decode) {
-      const std::string text = tokenizer.Decode(json.get<std::vector<int32_t>>(), false);
-      return nlohmann::json(text).dump();
-    }
-    return nlohmann::json(tokenizer.Encode(json.get<std::string>())).dump();
-  } catch (const nlohmann::json::exception&) {
-    return absl::InvalidArgumentError(decode ? "not a JSON list of ids" : "not a JSON string");
+using nlohmann::json;
+
+absl::StatusOr<std::string> EncodeLine(const Tokenizer& tokenizer, const json& line) {
+  if (!line.is_string()) return absl::InvalidArgumentError("not a JSON string");
+  return json(tokenizer.Encode(line.get_ref<const std::string&>())).dump();
+}
+
+absl::StatusOr<std::string> DecodeLine(const Tokenizer& tokenizer, const json& line) {
+  const auto is_id = [&](const json& id) {
+    return id.is_number_integer() && id.get<int64_t>() >= 0 &&
+           id.get<int64_t>() < tokenizer.vocab_size();
+  };
+  if (!line.is_array() || !std::all_of(line.begin(), line.end(), is_id)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("not a JSON list of ids from 0 to ", tokenizer.vocab_size() - 1));
   }
+  return json(tokenizer.Decode(line.get<std::vector<int32_t>>(), false)).dump();
 }
 
 }  // namespace
@@ -38,7 +45,10 @@ int RunTokenize(const Args& args) {
     ZIPRL_ASSIGN_OR_RETURN(const auto tokenizer, Tokenizer::Load(model + "/tokenizer.json"));
     std::string line;
     for (int64_t number = 1; std::getline(std::cin, line); ++number) {
-      const auto converted = ConvertLine(*tokenizer, line, decode);
+      // Bytes that are no UTF-8 are read as U+FFFD, as Rust's from_utf8_lossy does.
+      const json parsed = json::parse(ReplaceInvalidUtf8(line), nullptr, false);
+      const auto converted =
+          decode ? DecodeLine(*tokenizer, parsed) : EncodeLine(*tokenizer, parsed);
       if (!converted.ok()) {
         return absl::InvalidArgumentError(
             absl::StrCat("line ", number, ": ", converted.status().message()));

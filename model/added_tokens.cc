@@ -26,7 +26,8 @@ void AddedTokens::Split(std::string_view text, const std::function<void(std::str
                         const std::function<void(int32_t)>& on_token) const {
   size_t begin = 0, pos = 0;
   while (pos < text.size()) {
-    const AddedToken* token = MatchAt(text.substr(pos));
+    const bool may_begin = !by_first_byte_[static_cast<uint8_t>(text[pos])].empty();
+    const AddedToken* token = may_begin ? MatchAt(text.substr(pos)) : nullptr;
     if (token == nullptr) {
       ++pos;
       continue;

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 namespace ziprl {
@@ -26,18 +25,31 @@ class Bpe {
  public:
   // byte_ids: the id of each single byte. merges: best first.
   Bpe(const std::array<int32_t, 256>& byte_ids, const std::vector<Merge>& merges);
+  Bpe(const Bpe&) = delete;
+  Bpe& operator=(const Bpe&) = delete;
 
-  // Appends the ids of one piece. n log n in its length.
+  // Appends the ids of one piece. n log n in its length. Each thread remembers the short pieces it
+  // met last (1 MiB a thread).
   void Encode(std::string_view piece, std::vector<int32_t>* ids) const;
 
  private:
   struct Ranked {
     int32_t rank, result;
   };
-  const Ranked* Find(int32_t left, int32_t right) const;
+  struct Slot {
+    uint64_t pair;  // (left, right), or kFree
+    Ranked ranked;
+  };
 
+  void Add(const Merge& merge, int32_t rank);
+  const Ranked* Find(int32_t left, int32_t right) const;
+  void EncodeShort(std::string_view piece, std::vector<int32_t>* ids) const;
+  void EncodeLong(std::string_view piece, std::vector<int32_t>* ids) const;
+
+  const uint32_t serial_;  // no two instances of a process share one
   std::array<int32_t, 256> byte_ids_;
-  std::unordered_map<uint64_t, Ranked> merges_;  // (left, right) -> rank and result
+  std::vector<Slot> slots_;  // open addressing, at most half full
+  int shift_ = 0;            // of the hash, to a place in slots_
 };
 
 }  // namespace ziprl

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "configs/base/files.h"
 #include "configs/base/status_macros.h"
 #include "model/json_reader.h"
@@ -31,16 +32,48 @@ namespace {
 
 constexpr char kDefaultSystem[] = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n";
 
-std::string ItemText(const ContentItem& item) {
-  switch (item.kind) {
-    case ContentItem::Kind::kImage:
-      return "<|vision_start|><|image_pad|><|vision_end|>";
-    case ContentItem::Kind::kVideo:
-      return "<|vision_start|><|video_pad|><|vision_end|>";
-    case ContentItem::Kind::kText:
-      break;
+// What the other templates leave out of the published one, which gives these.
+constexpr char kDefaultSystemRule[] =
+    "{% if loop.first and message['role'] != 'system' %}<|im_start|>system\n"
+    "You are a helpful assistant.<|im_end|>\n{% endif %}";
+
+// Renders items; counts images and videos over all messages.
+class ItemWriter {
+ public:
+  explicit ItemWriter(bool add_vision_id) : add_vision_id_(add_vision_id) {}
+
+  void Write(const ContentItem& item, std::string* out) {
+    switch (item.kind) {
+      case ContentItem::Kind::kImage:
+        if (add_vision_id_) absl::StrAppend(out, "Picture ", ++images_, ": ");
+        *out += "<|vision_start|><|image_pad|><|vision_end|>";
+        break;
+      case ContentItem::Kind::kVideo:
+        if (add_vision_id_) absl::StrAppend(out, "Video ", ++videos_, ": ");
+        *out += "<|vision_start|><|video_pad|><|vision_end|>";
+        break;
+      case ContentItem::Kind::kText:
+        *out += item.text;
+    }
   }
-  return item.text;
+
+ private:
+  const bool add_vision_id_;
+  int images_ = 0, videos_ = 0;
+};
+
+// "chat_template" as text, or the "default" of a list of {name, template}; empty when there is
+// none.
+std::string TemplateIn(JsonReader* reader) {
+  if (!reader->Has("chat_template") || !reader->At("chat_template").is_array()) {
+    return reader->String("chat_template", "");
+  }
+  for (const nlohmann::json& entry : reader->At("chat_template")) {
+    JsonReader named(entry, "chat_template");
+    if (named.String("name", "") == "default") return named.String("template", "");
+  }
+  reader->Fail("\"chat_template\" is a list without one named \"default\"");
+  return "";
 }
 
 // The template transformers' AutoProcessor would use: path and text. Empty text when there is none.
@@ -56,7 +89,7 @@ absl::StatusOr<std::pair<std::string, std::string>> FindTemplate(const std::stri
     ZIPRL_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
     ZIPRL_ASSIGN_OR_RETURN(const nlohmann::json object, ParseJson(text, path));
     JsonReader reader(object, path);
-    std::string found = reader.String("chat_template", "");
+    std::string found = TemplateIn(&reader);
     ZIPRL_RETURN_IF_ERROR(reader.status());
     if (!found.empty()) return std::make_pair(path, std::move(found));
   }
@@ -71,9 +104,10 @@ std::string WithoutTrailingSpace(std::string text) {
 }  // namespace
 
 absl::StatusOr<std::string> RenderChat(const std::vector<Message>& messages,
-                                       bool add_generation_prompt) {
+                                       bool add_generation_prompt, const ChatTemplate& how) {
   std::string out;
-  if (!messages.empty() && messages[0].role != "system") out = kDefaultSystem;
+  ItemWriter writer(how.add_vision_id);
+  if (how.default_system && !messages.empty() && messages[0].role != "system") out = kDefaultSystem;
   for (size_t i = 0; i < messages.size(); ++i) {
     const std::string& role = messages[i].role;
     if (role != "system" && role != "user" && role != "assistant") {
@@ -82,7 +116,7 @@ absl::StatusOr<std::string> RenderChat(const std::vector<Message>& messages,
                        "\", allowed are \"system\", \"user\" and \"assistant\""));
     }
     absl::StrAppend(&out, "<|im_start|>", role, "\n");
-    for (const ContentItem& item : messages[i].content) out += ItemText(item);
+    for (const ContentItem& item : messages[i].content) writer.Write(item, &out);
     out += "<|im_end|>\n";
   }
   if (add_generation_prompt) out += "<|im_start|>assistant\n";
@@ -114,7 +148,7 @@ std::vector<ContentItem> SplitMarks(const std::string& problem) {
   return items;
 }
 
-absl::Status CheckChatTemplate(const std::string& model_dir) {
+absl::StatusOr<ChatTemplate> LoadChatTemplate(const std::string& model_dir) {
   ZIPRL_ASSIGN_OR_RETURN(const auto found, FindTemplate(model_dir));
   const auto& [path, text] = found;
   if (text.empty()) {
@@ -123,11 +157,18 @@ absl::Status CheckChatTemplate(const std::string& model_dir) {
         ": no chat template in chat_template.jinja, chat_template.json or tokenizer_config.json"));
   }
   // Jinja drops one trailing newline of a template; files often end in one.
-  if (WithoutTrailingSpace(text) == WithoutTrailingSpace(kQwenChatTemplate))
-    return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(path, ": unsupported chat template (", text.size(),
-                                                 " bytes, begins with \"", text.substr(0, 60),
-                                                 "\"), supported is Qwen2.5-VL's"));
+  const std::string given = WithoutTrailingSpace(text), published = kQwenChatTemplate;
+  if (given == published) return ChatTemplate{};
+  if (given == absl::StrReplaceAll(published, {{kDefaultSystemRule, ""}})) {
+    ChatTemplate bare;
+    bare.default_system = false;
+    return bare;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, ": unsupported chat template (", text.size(), " bytes, begins with \"",
+                   text.substr(0, 60),
+                   "\"), supported is that of Qwen2-VL and Qwen2.5-VL, with or without its default "
+                   "system turn"));
 }
 
 }  // namespace ziprl

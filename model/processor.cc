@@ -69,7 +69,7 @@ absl::StatusOr<std::unique_ptr<Processor>> Processor::Load(const std::string& mo
   ZIPRL_ASSIGN_OR_RETURN(processor->tokenizer_,
                          Tokenizer::Load(absl::StrCat(model_dir, "/tokenizer.json")));
   ZIPRL_ASSIGN_OR_RETURN(processor->images_, LoadImageProcessorConfig(model_dir));
-  ZIPRL_RETURN_IF_ERROR(CheckChatTemplate(model_dir));
+  ZIPRL_ASSIGN_OR_RETURN(processor->chat_, LoadChatTemplate(model_dir));
   ZIPRL_RETURN_IF_ERROR(
       CheckAgreement(model_dir, processor->arch_, *processor->tokenizer_, processor->images_));
   return processor;
@@ -83,7 +83,8 @@ absl::StatusOr<std::vector<int32_t>> Processor::PromptIds(const std::vector<Mess
     return absl::InvalidArgumentError(absl::StrCat(
         "the messages hold ", marks, " image marks, but ", images.size(), " images are given"));
   }
-  ZIPRL_ASSIGN_OR_RETURN(const std::string text, RenderChat(messages, add_generation_prompt));
+  ZIPRL_ASSIGN_OR_RETURN(const std::string text,
+                         RenderChat(messages, add_generation_prompt, chat_));
   std::vector<int32_t> ids;
   size_t image = 0;
   for (int32_t id : tokenizer_->Encode(text)) {

@@ -20,6 +20,7 @@ class Processor {
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   const Architecture& arch() const { return arch_; }
+  const ChatTemplate& chat() const { return chat_; }
   const ImageProcessorConfig& images() const { return images_; }
   ImageProcessorConfig& mutable_images() {
     return images_;
@@ -43,6 +44,7 @@ class Processor {
   Architecture arch_;
   std::unique_ptr<Tokenizer> tokenizer_;
   ImageProcessorConfig images_;
+  ChatTemplate chat_;
 };
 
 // Decoded and processed pixels of one image.

@@ -1,6 +1,7 @@
 #include "model/split_pattern.h"
 
 #include <algorithm>
+#include <array>
 
 #include "model/unicode.h"
 
@@ -33,11 +34,31 @@ size_t ContractionEnd(std::string_view text, size_t begin) {
   return pair ? pos : 0;
 }
 
+constexpr std::array<CharClass, 128> kAsciiClass = [] {
+  std::array<CharClass, 128> table{};
+  for (char32_t c = 0; c < 128; ++c) {
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    table[c] = letter                                 ? CharClass::kLetter
+               : c >= '0' && c <= '9'                 ? CharClass::kNumber
+               : c == ' ' || (c >= '\t' && c <= '\r') ? CharClass::kSpace
+                                                      : CharClass::kOther;
+  }
+  return table;
+}();
+
+// The class of the character at *pos; moves *pos behind it.
+CharClass NextClass(std::string_view text, size_t* pos) {
+  const auto byte = static_cast<uint8_t>(text[*pos]);
+  if (byte >= 128) return ClassOf(NextCodePoint(text, pos));
+  ++*pos;
+  return kAsciiClass[byte];
+}
+
 // End of the run of characters of one class from `pos`.
 size_t RunEnd(std::string_view text, size_t pos, CharClass wanted) {
   while (pos < text.size()) {
     size_t next = pos;
-    if (ClassOf(NextCodePoint(text, &next)) != wanted) break;
+    if (NextClass(text, &next) != wanted) break;
     pos = next;
   }
   return pos;
@@ -75,13 +96,13 @@ size_t PieceEnd(std::string_view text, size_t begin) {
   if (c == '\'') {
     if (const size_t end = ContractionEnd(text, begin); end > 0) return end;
   }
-  const CharClass kind = ClassOf(c);
+  const CharClass kind = c < 128 ? kAsciiClass[c] : ClassOf(c);
   if (kind == CharClass::kLetter) return RunEnd(text, pos, CharClass::kLetter);
   if (kind == CharClass::kNumber) return pos;
   CharClass next = CharClass::kSpace;  // at the end: neither a letter nor a symbol follows
   if (pos < text.size()) {
     size_t behind = pos;
-    next = ClassOf(NextCodePoint(text, &behind));
+    next = NextClass(text, &behind);
   }
   if (!IsNewline(c) && next == CharClass::kLetter) return RunEnd(text, pos, CharClass::kLetter);
   if (kind == CharClass::kOther) return SymbolsEnd(text, pos);

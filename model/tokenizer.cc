@@ -87,10 +87,19 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Parse(std::string_view jso
 
 std::vector<int32_t> Tokenizer::Encode(std::string_view text) const {
   std::vector<int32_t> ids;
-  const auto encode_text = [&](std::string_view stretch) {
-    SplitPieces(Nfc(stretch), [&](std::string_view piece) { impl_->bpe->Encode(piece, &ids); });
+  ids.reserve(text.size() / 3);
+  const auto encode_pieces = [&](std::string_view stretch) {
+    for (size_t begin = 0, end = 0; begin < stretch.size(); begin = end) {
+      end = PieceEnd(stretch, begin);
+      impl_->bpe->Encode(stretch.substr(begin, end - begin), &ids);
+    }
   };
-  impl_->added.Split(ReplaceInvalidUtf8(text), encode_text, [&](int32_t id) { ids.push_back(id); });
+  const auto encode_text = [&](std::string_view stretch) {
+    IsPlainlyNfc(stretch) ? encode_pieces(stretch) : encode_pieces(Nfc(stretch));
+  };
+  const auto add_id = [&](int32_t id) { ids.push_back(id); };
+  IsValidUtf8(text) ? impl_->added.Split(text, encode_text, add_id)
+                    : impl_->added.Split(ReplaceInvalidUtf8(text), encode_text, add_id);
   return ids;
 }
 

@@ -3,7 +3,7 @@
 #include <utf8proc.h>
 
 #include <algorithm>
-#include <array>
+#include <cstring>
 #include <iterator>
 #include <vector>
 
@@ -121,22 +121,57 @@ void FlushRun(CodePoints* run, std::string* out) {
   run->clear();
 }
 
-// No code point below U+0300 changes under NFC or combines with another below it.
-bool IsPlain(std::string_view text) {
-  return std::all_of(text.begin(), text.end(),
-                     [](char c) { return static_cast<uint8_t>(c) < 0xCC; });
+// Whether NFC leaves the code point as it is whatever its neighbours: a starter that decomposition
+// and composition give back, and that joins nothing before it.
+bool IsStable(char32_t c) {
+  const utf8proc_property_t* property = utf8proc_get_property(static_cast<utf8proc_int32_t>(c));
+  if (property->combining_class != 0) return false;
+  if (property->comb_index >= 0x8000 && property->comb_index != UINT16_MAX) return false;
+  if (c >= 0x1100 && c <= 0x11ff) return false;  // Hangul's parts
+  if (c >= 0xac00 && c <= 0xd7a3) return true;   // and its syllables
+  if (property->decomp_seqindex == UINT16_MAX) return true;
+  CodePoints run;
+  AppendDecomposed(c, &run);
+  std::string out, self;
+  FlushRun(&run, &out);
+  AppendUtf8(c, &self);
+  return out == self;
+}
+
+// What is asked of every character, looked up once: of the planes that hold nearly all of them.
+class CodePointTable {
+ public:
+  static constexpr char32_t kSize = 0x30000;
+  static const CodePointTable& Get() {
+    static const CodePointTable table;
+    return table;
+  }
+  CharClass char_class(char32_t c) const {
+    return c < kSize ? static_cast<CharClass>(bits_[c] & 3) : LookUpClass(c);
+  }
+  bool stable(char32_t c) const { return c < kSize ? (bits_[c] & 4) != 0 : IsStable(c); }
+
+ private:
+  CodePointTable() : bits_(kSize) {
+    for (char32_t c = 0; c < kSize; ++c) {
+      bits_[c] = static_cast<uint8_t>(static_cast<int>(LookUpClass(c)) | (IsStable(c) ? 4 : 0));
+    }
+  }
+  std::vector<uint8_t> bits_;
+};
+
+// Length of the run of ASCII from `pos`, in steps of eight bytes.
+size_t AsciiEnd(std::string_view bytes, size_t pos) {
+  for (uint64_t word; pos + 8 <= bytes.size(); pos += 8) {
+    std::memcpy(&word, bytes.data() + pos, 8);
+    if ((word & 0x8080808080808080) != 0) break;
+  }
+  return pos;
 }
 
 }  // namespace
 
-CharClass ClassOf(char32_t code_point) {
-  static const auto kAscii = [] {
-    std::array<CharClass, 128> table{};
-    for (char32_t c = 0; c < 128; ++c) table[c] = LookUpClass(c);
-    return table;
-  }();
-  return code_point < 128 ? kAscii[code_point] : LookUpClass(code_point);
-}
+CharClass ClassOf(char32_t code_point) { return CodePointTable::Get().char_class(code_point); }
 
 char32_t NextCodePoint(std::string_view text, size_t* pos) {
   const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[*pos + i]); };
@@ -175,6 +210,16 @@ void AppendUtf8(char32_t c, std::string* out) {
   }
 }
 
+bool IsValidUtf8(std::string_view bytes) {
+  for (size_t pos = AsciiEnd(bytes, 0); pos < bytes.size();) {
+    const int length = SequenceLength(bytes, pos);
+    if (length < 0) return false;
+    pos += length;
+    if (length == 1) pos = AsciiEnd(bytes, pos);
+  }
+  return true;
+}
+
 std::string ReplaceInvalidUtf8(std::string_view bytes) {
   std::string out;
   out.reserve(bytes.size());
@@ -191,8 +236,18 @@ std::string ReplaceInvalidUtf8(std::string_view bytes) {
   return out;
 }
 
+bool IsPlainlyNfc(std::string_view text) {
+  const CodePointTable& table = CodePointTable::Get();
+  for (size_t pos = AsciiEnd(text, 0); pos < text.size();) {
+    const bool ascii = static_cast<uint8_t>(text[pos]) < 0x80;
+    if (!table.stable(NextCodePoint(text, &pos))) return false;
+    if (ascii) pos = AsciiEnd(text, pos);
+  }
+  return true;
+}
+
 std::string Nfc(std::string_view text) {
-  if (IsPlain(text)) return std::string(text);
+  if (IsPlainlyNfc(text)) return std::string(text);
   std::string out;
   out.reserve(text.size());
   CodePoints run;

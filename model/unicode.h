@@ -19,8 +19,13 @@ char32_t NextCodePoint(std::string_view text, size_t* pos);
 
 void AppendUtf8(char32_t code_point, std::string* out);
 
+bool IsValidUtf8(std::string_view bytes);
+
 // Each maximal invalid part becomes one U+FFFD, as Rust's from_utf8_lossy does.
 std::string ReplaceInvalidUtf8(std::string_view bytes);
+
+// Whether canonical composition cannot change valid UTF-8: a quick look; false may err.
+bool IsPlainlyNfc(std::string_view text);
 
 // Canonical composition of valid UTF-8. Linear up to sorting runs of combining marks.
 std::string Nfc(std::string_view text);

@@ -139,7 +139,8 @@ absl::StatusOr<TrainSequence> DialogueSequence(const Model& model,
     if (messages[i].role != "assistant") continue;
     ZIPRL_RETURN_IF_ERROR(CheckAssistant(messages[i]));
     const std::vector<Message> before(messages.begin(), messages.begin() + static_cast<int>(i));
-    ZIPRL_ASSIGN_OR_RETURN(const std::string prompt, RenderChat(before, true));
+    ZIPRL_ASSIGN_OR_RETURN(const std::string prompt,
+                           RenderChat(before, true, model.processor->chat()));
     ZIPRL_RETURN_IF_ERROR(writer.Add(prompt.substr(written.size()), false));
     const std::string content = ContentText(messages[i]);
     ZIPRL_RETURN_IF_ERROR(writer.Add(content, true));

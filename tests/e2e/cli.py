@@ -8,6 +8,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 
 import workbench
 from workbench import check, check_same_files, read_json_lines, tiny_run
@@ -51,6 +52,16 @@ def tokenize(bench):
     judge = Tokenizer.from_file(f"{model}/tokenizer.json")
     expected = [judge.encode(text, add_special_tokens=False).ids for text in texts]
     check([json.loads(line) for line in ids.splitlines()] == expected, ids, expected)
+    alone = bench.path("tokenizer_alone")
+    os.makedirs(alone)
+    shutil.copy(f"{model}/tokenizer.json", alone)
+    check(bench.run("tokenize", alone, stdin=json.dumps(texts[0]) + "\n") == ids.split("\n")[0] + "\n", "other ids")
+    for line, named in (("[1]", "line 2: not a JSON string"), ('"open', "line 2: not a JSON string")):
+        done = bench.call("tokenize", alone, stdin='"fine"\n' + line + "\n")
+        check(done.returncode != 0 and named in done.stderr, line, done.stderr)
+    for line in ('"text"', "[1.5]", "[-1]", "[99999999]"):
+        done = bench.call("tokenize", alone, "--decode", stdin=line + "\n")
+        check(done.returncode != 0 and "line 1: not a JSON list of ids" in done.stderr, line, done.stderr)
 
 
 def evaluate(bench):

@@ -55,21 +55,45 @@ TEST(ChatTemplateTest, AcceptsTheTemplateWhereverItLies) {
                                        std::make_pair("tokenizer_config.json", json)}) {
     TempDir dir;
     dir.Write(name, contents);
-    EXPECT_TRUE(CheckChatTemplate(dir.path()).ok()) << name;
+    EXPECT_TRUE(LoadChatTemplate(dir.path()).ok()) << name;
   }
+}
+
+TEST(ChatTemplateTest, NamedTemplatesAndTheOneWithoutASystemTurn) {
+  std::string bare = kQwenChatTemplate;
+  const size_t begin = bare.find("{% if loop.first"),
+               end = bare.find("<|im_start|>{{ message['role']");
+  bare.erase(begin, end - begin);
+  TempDir dir;
+  dir.Write("chat_template.jinja", bare);
+  const auto loaded = LoadChatTemplate(dir.path());
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_FALSE(loaded->default_system);
+  EXPECT_EQ(*RenderChat({{"user", {{Kind::kText, "U"}}}}, false, *loaded),
+            "<|im_start|>user\nU<|im_end|>\n");
+
+  TempDir named;
+  const nlohmann::json other = {{"name", "tool_use"}, {"template", "x"}};
+  const nlohmann::json usual = {{"name", "default"}, {"template", std::string(kQwenChatTemplate)}};
+  named.Write("tokenizer_config.json", nlohmann::json{{"chat_template", {other, usual}}}.dump());
+  ASSERT_TRUE(LoadChatTemplate(named.path()).ok());
+  EXPECT_TRUE(LoadChatTemplate(named.path())->default_system);
+  named.Write("tokenizer_config.json",
+              nlohmann::json{{"chat_template", nlohmann::json::array({other})}}.dump());
+  EXPECT_THAT(LoadChatTemplate(named.path()).status().message(), HasSubstr("default"));
 }
 
 TEST(ChatTemplateTest, RefusesOtherTemplatesByFile) {
   TempDir dir;
-  EXPECT_THAT(CheckChatTemplate(dir.path()).message(),
+  EXPECT_THAT(LoadChatTemplate(dir.path()).status().message(),
               AllOf(HasSubstr(dir.path()), HasSubstr("no chat template")));
   dir.Write("tokenizer_config.json", R"({"chat_template": "{{ messages }}"})");
-  EXPECT_THAT(CheckChatTemplate(dir.path()).message(),
+  EXPECT_THAT(LoadChatTemplate(dir.path()).status().message(),
               AllOf(HasSubstr("tokenizer_config.json"), HasSubstr("{{ messages }}")));
   dir.Write("chat_template.jinja", kQwenChatTemplate);
-  EXPECT_TRUE(CheckChatTemplate(dir.path()).ok()) << "the jinja file wins, as in AutoProcessor";
+  EXPECT_TRUE(LoadChatTemplate(dir.path()).ok()) << "the jinja file wins, as in AutoProcessor";
   dir.Write("chat_template.jinja", std::string(kQwenChatTemplate) + "x");
-  EXPECT_THAT(CheckChatTemplate(dir.path()).message(), HasSubstr("chat_template.jinja"));
+  EXPECT_THAT(LoadChatTemplate(dir.path()).status().message(), HasSubstr("chat_template.jinja"));
 }
 
 }  // namespace

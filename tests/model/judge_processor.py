@@ -38,8 +38,8 @@ def make_directory(patch=14, merge=2, min_pixels=56 * 56, max_pixels=28 * 28 * 1
     return transformers.AutoProcessor.from_pretrained(DIR), config
 
 
-def random_messages(rng, max_images=3):
-    """Turns of text and images in any order; at least one user turn."""
+def random_messages(rng, max_images=3, videos=False):
+    """Turns of text, images and, if asked, videos in any order; at least one user turn."""
     messages = []
     if rng.random() < 0.4:
         messages.append({"role": "system", "content": [{"type": "text", "text": random_string(rng, 20)}]})
@@ -48,7 +48,7 @@ def random_messages(rng, max_images=3):
         content = []
         for _ in range(rng.randrange(0, 4)):
             if turn % 2 == 0 and images < max_images and rng.random() < 0.5:
-                content.append({"type": "image"})
+                content.append({"type": rng.choice(["image", "video"]) if videos else "image"})
                 images += 1
             else:
                 content.append({"type": "text", "text": random_string(rng, rng.choice([1, 10, 40]))})
@@ -70,12 +70,19 @@ def chat_template():
     judge = open(os.path.join(os.path.dirname(trl.__file__), "chat_templates", "qwen2_5_vl.jinja")).read()
     written = open(os.path.join(DIR, "chat_template.jinja")).read()
     check_equal("template text", [written], [judge])
+    bare = judge[:judge.index("{% if loop.first")] + judge[judge.index("<|im_start|>{{ message['role']"):]
     rng = random.Random(1)
-    rows = [{"messages": random_messages(rng)[0], "generate": rng.random() < 0.5} for _ in range(1500)]
-    rows.append({"messages": [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "x"}]}],
-                 "generate": True})
-    want = [processor.apply_chat_template(r["messages"], add_generation_prompt=r["generate"], tokenize=False)
-            .encode().hex() for r in rows]
+    rows, want = [], []
+    for _ in range(2000):
+        messages, _ = random_messages(rng, max_images=6, videos=True)
+        if rng.random() < 0.3:
+            messages.append({"role": "user", "content": random_string(rng, 30)})
+        row = {"messages": messages, "generate": rng.random() < 0.5, "vision_id": rng.random() < 0.3,
+               "bare": rng.random() < 0.3}
+        rows.append(row)
+        want.append(processor.apply_chat_template(
+            messages, chat_template=bare if row["bare"] else None, add_generation_prompt=row["generate"],
+            add_vision_id=row["vision_id"], tokenize=False).encode().hex())
     check_equal("chat", probe(PROBE, "chat", lines=map(json.dumps, rows)), want, lambda i: str(rows[i]))
 
 

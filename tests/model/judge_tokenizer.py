@@ -1,4 +1,5 @@
 """Token ids against the `tokenizers` library. Usage: judge_tokenizer.py PROBE WORK_DIR CASE"""
+import glob
 import json
 import os
 import random
@@ -148,7 +149,54 @@ def trainer():
         sys.exit("a question of the corpus takes more than 8 tokens")
 
 
+def real_lines(count):
+    """Lines of text that people wrote: the source and the documents of the installed packages."""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(json.__file__)))
+    lines = []
+    for path in sorted(glob.glob(os.path.join(root, "**", "*.py"), recursive=True)):
+        if "site-packages" in path:
+            continue
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines += [line for line in file if line.strip()]
+        if len(lines) >= count:
+            break
+    return lines[:count]
+
+
+def script_strings(count, seed):
+    """Words of one script each, joined by spaces and marks: every block of letters has its turn."""
+    rng = random.Random(seed)
+    blocks = [[c for c in map(chr, range(first, first + 128)) if unicodedata.category(c)[0] in "LMN"]
+              for first in [*range(0xA0, 0x3000, 128), *range(0x3040, 0xD7A0, 4096), *range(0xF900, 0xFE00, 512),
+                            *range(0x10000, 0x20000, 2048), 0x20000, 0x2A700]]
+    blocks = [block for block in blocks if block]
+    return [rng.choice([" ", "  ", ", ", "\n", "-", "\u3001"]).join(
+        "".join(rng.choices(block, k=rng.randrange(1, 9))) for _ in range(rng.randrange(1, 8)))
+        for block in rng.choices(blocks, k=count)]
+
+
+def qwen_vocabulary():
+    """The published vocabulary on 200,000 strings, there and back."""
+    from qwen_vocabulary import write_qwen_tokenizer
+    path = os.path.join(WORK, "qwen.json")
+    write_qwen_tokenizer(path)
+    real = real_lines(80_000)
+    texts = real + easy_vqa_texts()[:20_000] + script_strings(50_000, 21) + random_strings(50_000, 22)
+    texts += ["".join(real[i:i + 20_000]) for i in range(0, 60_000, 20_000)]  # long, with newlines
+    texts += [" ".join(script_strings(20_000, 23)), "".join(real).replace("\n", " ")[:1_000_000], "0123456789" * 100_000]
+    judge, ids = compare(path, texts)
+    compare_decoding(path, judge, ids[::7] + ids[-6:])
+    rng = random.Random(24)
+    raw = [bytes(rng.choices([*range(256), 0xE4, 0xB8, 0xAD, 0xF0, 0x9F, 0x20, 0x61], k=rng.randrange(1, 60)))
+           for _ in range(10_000)]
+    want = [e.ids for e in judge.encode_batch([r.decode("utf-8", "replace") for r in raw])]
+    check_equal("invalid UTF-8", ids_of(probe(PROBE, "encode", path, lines=map(hexed, raw))), want,
+                lambda i: str(raw[i]))
+    if len(texts) + len(raw) < 200_000:
+        sys.exit(f"only {len(texts) + len(raw)} strings")
+
+
 CASES = {f.__name__: f for f in (easy_vqa, unicode_strings, foreign, random_ids, long_strings, every_code_point,
-                                 invalid_utf8, trainer)}
+                                 invalid_utf8, trainer, qwen_vocabulary)}
 os.makedirs(WORK, exist_ok=True)
 CASES[CASE]()

@@ -82,7 +82,10 @@ std::vector<Message> Messages(const json& list) {
   std::vector<Message> messages;
   for (const json& entry : list) {
     Message message{entry["role"].get<std::string>(), {}};
-    for (const json& item : entry["content"]) {
+    if (entry["content"].is_string()) {
+      message.content.push_back({ContentItem::Kind::kText, entry["content"].get<std::string>()});
+    }
+    for (const json& item : entry["content"].is_array() ? entry["content"] : json::array()) {
       const std::string type = item["type"].get<std::string>();
       const auto kind = type == "image"   ? ContentItem::Kind::kImage
                         : type == "video" ? ContentItem::Kind::kVideo
@@ -97,8 +100,9 @@ std::vector<Message> Messages(const json& list) {
 void Chat(const Args&) {
   ForLines([](const std::string& line) {
     const json row = json::parse(line);
+    const ChatTemplate how = {!row.value("bare", false), row.value("vision_id", false)};
     const std::string text =
-        OrDie(RenderChat(Messages(row["messages"]), row["generate"].get<bool>()));
+        OrDie(RenderChat(Messages(row["messages"]), row["generate"].get<bool>(), how));
     std::cout << absl::BytesToHexString(text) << "\n";
   });
 }
