@@ -8,50 +8,53 @@
 #include "absl/strings/str_join.h"
 #include "configs/base/files.h"
 #include "configs/base/status_macros.h"
+#include "model/harmless_keys.h"
 #include "model/json_reader.h"
+#include "model/model_family.h"
+#include "model/vision_config.h"
 
 namespace ziprl {
 namespace {
 
 using nlohmann::json;
 
-constexpr char kModelType[] = "qwen2_5_vl";
-constexpr char kModelClass[] = "Qwen2_5_VLForConditionalGeneration";
-constexpr int kMaxSize = 1 << 24;  // of any width or count
-
-absl::Status CheckModelType(const json& root, const std::string& where) {
-  JsonReader reader(root, where);
-  const std::string type = reader.String("model_type", "");
-  if (type != kModelType) {
-    reader.Fail(
-        absl::StrCat("unsupported model_type \"", type, "\", supported is \"", kModelType, "\""));
+absl::StatusOr<const ModelFamily*> ReadFamily(JsonReader* root) {
+  const auto family = FindModelFamily(root->String("model_type", ""));
+  if (family.ok()) {
+    root->RequireIfPresent("architectures", json::array({(*family)->model_class}));
+    if (root->Has("quantization_config")) {
+      root->Fail("unsupported \"quantization_config\": quantised weights are not supported");
+    }
+  } else {
+    root->Fail(std::string(family.status().message()));
   }
-  reader.RequireIfPresent("architectures", json::array({kModelClass}));
-  if (reader.Has("quantization_config")) {
-    reader.Fail("unsupported \"quantization_config\": quantised weights are not supported");
-  }
-  return reader.status();
+  ZIPRL_RETURN_IF_ERROR(root->status());
+  return *family;
 }
 
 // rope_parameters as transformers 5 writes it, or rope_scaling + rope_theta as before.
-absl::Status ReadRope(JsonReader* text, const std::string& where, Architecture* arch) {
-  const char* key = text->Has("rope_scaling") ? "rope_scaling" : "rope_parameters";
+void ReadRope(JsonReader* text, Architecture* arch) {
+  const bool old = text->Has("rope_scaling");  // wins in transformers as well
+  const json& object = text->At("rope_parameters");
   arch->rope_theta = text->Number("rope_theta", 1e6);
-  if (!text->Has(key)) {
+  if (!old && object.is_null()) {
     text->Fail("key \"rope_parameters\" (or the older \"rope_scaling\") is missing");
-    return text->status();
+    return;
   }
-  JsonReader rope(text->At(key), absl::StrCat(where, ": ", key));
+  JsonReader rope(old ? text->At("rope_scaling") : object,
+                  absl::StrCat(text->where(), ": ", old ? "rope_scaling" : "rope_parameters"));
   arch->rope_theta = rope.Number("rope_theta", arch->rope_theta);
-  const std::string type = rope.String("rope_type", rope.String("type", "default"));
-  if (type != "default" && type != "mrope") {
-    rope.Fail(absl::StrCat("unsupported rope_type \"", type,
+  for (const char* key : {"rope_type", "type"}) {
+    const std::string type = rope.String(key, "default");
+    if (type == "default" || type == "mrope") continue;
+    rope.Fail(absl::StrCat("unsupported ", key, " \"", type,
                            "\", supported are \"default\" and \"mrope\""));
   }
   if (!(arch->rope_theta > 1.0)) {
     rope.Fail(
         absl::StrCat("\"rope_theta\" is ", arch->rope_theta, ", allowed is a number above 1"));
   }
+  rope.RequireIfPresent("partial_rotary_factor", 1.0);
   arch->mrope_section = rope.IntList("mrope_section");
   const std::vector<int>& section = arch->mrope_section;
   const int64_t sum = std::accumulate(section.begin(), section.end(), int64_t{0});
@@ -61,110 +64,72 @@ absl::Status ReadRope(JsonReader* text, const std::string& where, Architecture* 
                            "], allowed are three counts that sum to half the head dimension ",
                            arch->head_dim));
   }
-  return rope.status();
+  rope.RefuseUnread({});
+  text->Take(rope.status());
 }
 
-void RefuseTextOptions(JsonReader* text) {
+// Sliding windows, which no published checkpoint switches on.
+void RefuseSlidingWindows(JsonReader* text, int layers) {
+  const bool on = text->Bool("use_sliding_window", false) && text->Has("sliding_window");
+  text->At("sliding_window");
+  const int first = text->Int("max_window_layers", 0, kMaxConfigSize, 80);
+  if (!text->Has("layer_types")) {
+    if (on && first < layers) {
+      text->Fail("unsupported \"use_sliding_window\": true, supported is false");
+    }
+    return;
+  }
+  for (const json& type : text->At("layer_types")) {
+    if (type == "full_attention") continue;
+    text->Fail(absl::StrCat("unsupported \"layer_types\" entry ", type.dump(),
+                            ", supported is \"full_attention\""));
+  }
+}
+
+void CheckHeads(JsonReader* text, const Architecture& arch) {
+  if (arch.hidden % arch.heads != 0) {
+    text->Fail(absl::StrCat("\"hidden_size\" ", arch.hidden,
+                            " is not a multiple of \"num_attention_heads\" ", arch.heads));
+  }
+  if (arch.heads % arch.kv_heads != 0) {
+    text->Fail(absl::StrCat("\"num_attention_heads\" ", arch.heads,
+                            " is not a multiple of \"num_key_value_heads\" ", arch.kv_heads));
+  }
+}
+
+void ReadText(JsonReader* text, Architecture* arch) {
   text->RequireIfPresent("hidden_act", "silu");
   text->RequireIfPresent("attention_dropout", 0.0);
-  if (text->Has("layer_types")) {
-    for (const json& type : text->At("layer_types")) {
-      if (type != "full_attention") {
-        text->Fail(absl::StrCat("unsupported \"layer_types\" entry ", type.dump(),
-                                ", supported is \"full_attention\""));
-      }
-    }
-  } else if (text->Bool("use_sliding_window", false) && text->Has("sliding_window") &&
-             text->Int("max_window_layers", 0, kMaxSize, 80) <
-                 text->Int("num_hidden_layers", 1, kMaxSize)) {
-    text->Fail("unsupported \"use_sliding_window\": true, supported is false");
-  }
-}
-
-absl::Status ReadText(const json& object, const std::string& where, Architecture* arch) {
-  JsonReader text(object, where);
-  RefuseTextOptions(&text);
-  arch->vocab = text.Int("vocab_size", 1, kMaxSize);
-  arch->hidden = text.Int("hidden_size", 1, kMaxSize);
-  arch->intermediate = text.Int("intermediate_size", 1, kMaxSize);
-  arch->layers = text.Int("num_hidden_layers", 1, kMaxSize);
-  arch->heads = text.Int("num_attention_heads", 1, kMaxSize);
-  arch->kv_heads = text.Int("num_key_value_heads", 1, kMaxSize, arch->heads);
-  arch->rms_eps = static_cast<float>(text.Number("rms_norm_eps", 1e-5));
-  arch->max_position_embeddings = text.Int("max_position_embeddings", 1, INT32_MAX, 32768);
-  arch->bos_token = text.Int("bos_token_id", -1, kMaxSize, -1);
-  arch->pad_token = text.Int("pad_token_id", -1, kMaxSize, -1);
-  if (arch->hidden % arch->heads != 0) {
-    text.Fail(absl::StrCat("\"hidden_size\" ", arch->hidden,
-                           " is not a multiple of \"num_attention_heads\" ", arch->heads));
-  }
-  if (arch->heads % arch->kv_heads != 0) {
-    text.Fail(absl::StrCat("\"num_attention_heads\" ", arch->heads,
-                           " is not a multiple of \"num_key_value_heads\" ", arch->kv_heads));
-  }
-  ZIPRL_RETURN_IF_ERROR(text.status());
+  arch->vocab = text->Int("vocab_size", 1, kMaxConfigSize);
+  arch->hidden = text->Int("hidden_size", 1, kMaxConfigSize);
+  arch->intermediate = text->Int("intermediate_size", 1, kMaxConfigSize);
+  arch->layers = text->Int("num_hidden_layers", 1, kMaxConfigSize);
+  arch->heads = text->Int("num_attention_heads", 1, kMaxConfigSize);
+  arch->kv_heads = text->Int("num_key_value_heads", 1, kMaxConfigSize, arch->heads);
+  arch->rms_eps = static_cast<float>(text->Number("rms_norm_eps", 1e-5));
+  arch->max_position_embeddings = text->Int("max_position_embeddings", 1, INT32_MAX, 32768);
+  arch->bos_token = text->Int("bos_token_id", -1, kMaxConfigSize, -1);
+  arch->pad_token = text->Int("pad_token_id", -1, kMaxConfigSize, -1);
+  RefuseSlidingWindows(text, arch->layers);
+  CheckHeads(text, *arch);
   arch->head_dim = arch->hidden / arch->heads;
-  text.RequireIfPresent("head_dim", arch->head_dim);
-  ZIPRL_RETURN_IF_ERROR(ReadRope(&text, where, arch));
-  return text.status();
+  text->RequireIfPresent("head_dim", arch->head_dim);
+  ReadRope(text, arch);
 }
 
-void CheckVision(const VisionArchitecture& v, int text_hidden, JsonReader* reader) {
-  if (v.hidden % v.heads != 0 || v.hidden / v.heads % 4 != 0) {
-    reader->Fail(absl::StrCat("\"hidden_size\" ", v.hidden, " over \"num_heads\" ", v.heads,
-                              " must be a multiple of 4 (2-D rotary)"));
-  }
-  if (v.out_hidden != text_hidden) {
-    reader->Fail(absl::StrCat("\"out_hidden_size\" is ", v.out_hidden,
-                              ", allowed is the text model's hidden_size ", text_hidden));
-  }
-  if (v.window < v.patch * v.merge) {
-    reader->Fail(absl::StrCat("\"window_size\" is ", v.window, " pixels, allowed is at least ",
-                              v.patch * v.merge, " (patch_size * spatial_merge_size)"));
-  }
-  for (int block : v.full_attention_blocks) {
-    if (block < 0) {
-      reader->Fail(
-          absl::StrCat("\"fullatt_block_indexes\" holds ", block, ", allowed is 0 or more"));
-    }
-  }
+void ReadVision(JsonReader* root, const ModelFamily& family, Architecture* arch) {
+  if (!root->Has("vision_config")) root->Fail("key \"vision_config\" is missing");
+  if (!root->status().ok()) return;
+  JsonReader vision(root->At("vision_config"), absl::StrCat(root->where(), ": vision_config"));
+  family.read_vision(&vision, arch->hidden, &arch->vision);
+  vision.RefuseUnread(HarmlessConfigKeys());
+  root->Take(vision.status());
 }
 
-absl::Status ReadVision(const json& object, const std::string& where, Architecture* arch) {
-  JsonReader reader(object, where);
-  VisionArchitecture& v = arch->vision;
-  reader.RequireIfPresent("hidden_act", "silu");
-  v.depth = reader.Int("depth", 1, kMaxSize);
-  v.hidden = reader.Int("hidden_size", 1, kMaxSize);
-  v.intermediate = reader.Int("intermediate_size", 1, kMaxSize);
-  v.heads = reader.Int("num_heads", 1, kMaxSize);
-  v.in_channels = reader.Int("in_channels", 3, 3, 3);
-  v.patch = reader.Int("patch_size", 1, 4096, 14);
-  v.temporal_patch = reader.Int("temporal_patch_size", 1, 64, 2);
-  v.merge = reader.Int("spatial_merge_size", 1, 64, 2);
-  v.window = reader.Int("window_size", 1, kMaxSize, 112);
-  v.out_hidden = reader.Int("out_hidden_size", 1, kMaxSize);
-  v.tokens_per_second = reader.Int("tokens_per_second", 1, kMaxSize, 4);
-  v.full_attention_blocks = {7, 15, 23, 31};
-  if (reader.Has("fullatt_block_indexes")) {
-    v.full_attention_blocks = reader.IntList("fullatt_block_indexes");
-  }
-  if (reader.Has("rope_parameters")) {
-    JsonReader rope(reader.At("rope_parameters"), absl::StrCat(where, ": rope_parameters"));
-    rope.RequireIfPresent("rope_theta", 10000.0);
-    rope.RequireIfPresent("rope_type", "axial");
-    ZIPRL_RETURN_IF_ERROR(rope.status());
-  }
-  ZIPRL_RETURN_IF_ERROR(reader.status());
-  CheckVision(v, arch->hidden, &reader);
-  return reader.status();
-}
-
-void ReadDtype(const json& text_object, JsonReader* root, Architecture* arch) {
+void ReadDtype(const JsonReader& text, JsonReader* root, Architecture* arch) {
   std::string fallback = "float32";
   for (const char* key : {"torch_dtype", "dtype"}) {
-    const auto it = text_object.find(key);
-    if (it != text_object.end() && it->is_string()) fallback = it->get<std::string>();
+    if (text.At(key).is_string()) fallback = text.At(key).get<std::string>();
   }
   arch->dtype = root->String("dtype", root->String("torch_dtype", fallback));
   if (arch->dtype != "float32" && arch->dtype != "bfloat16") {
@@ -189,6 +154,15 @@ void ReadMediaTokens(JsonReader* root, Architecture* arch) {
     root->Fail(absl::StrCat("\"image_token_id\" is ", arch->image_token,
                             ", allowed is below vocab_size ", arch->vocab));
   }
+}
+
+// What stands in either object: tied embeddings, end tokens, type.
+void ReadShared(JsonReader* text, JsonReader* root, Architecture* arch) {
+  arch->tied_embeddings =
+      root->Bool("tie_word_embeddings", false) || text->Bool("tie_word_embeddings", false);
+  arch->eos_tokens = ReadTokens(text, "eos_token_id");
+  if (arch->eos_tokens.empty()) arch->eos_tokens = ReadTokens(root, "eos_token_id");
+  ReadDtype(*text, root, arch);
 }
 
 absl::Status ReadGeneration(const std::string& text, const std::string& where, Architecture* arch) {
@@ -217,26 +191,23 @@ absl::StatusOr<Architecture> ParseArchitecture(const std::string& config_json,
                                                const std::string& where) {
   const std::string file = absl::StrCat(where, "/config.json");
   ZIPRL_ASSIGN_OR_RETURN(const json root, ParseJson(config_json, file));
-  ZIPRL_RETURN_IF_ERROR(CheckModelType(root, file));
   JsonReader reader(root, file);
   Architecture arch;
-  arch.model_type = kModelType;
+  ZIPRL_ASSIGN_OR_RETURN(const ModelFamily* family, ReadFamily(&reader));
+  arch.model_type = family->model_type;
   const bool nested = reader.Has("text_config");
-  const json& text = nested ? reader.At("text_config") : root;
-  ZIPRL_RETURN_IF_ERROR(ReadText(text, nested ? absl::StrCat(file, ": text_config") : file, &arch));
-  if (!reader.Has("vision_config")) reader.Fail("key \"vision_config\" is missing");
-  ZIPRL_RETURN_IF_ERROR(reader.status());
-  ZIPRL_RETURN_IF_ERROR(
-      ReadVision(reader.At("vision_config"), absl::StrCat(file, ": vision_config"), &arch));
-  JsonReader text_reader(text, file);
-  arch.tied_embeddings =
-      reader.Bool("tie_word_embeddings", false) || text_reader.Bool("tie_word_embeddings", false);
-  arch.eos_tokens = ReadTokens(&text_reader, "eos_token_id");
-  if (arch.eos_tokens.empty()) arch.eos_tokens = ReadTokens(&reader, "eos_token_id");
-  ReadDtype(text, &reader, &arch);
+  JsonReader text(nested ? reader.At("text_config") : root,
+                  nested ? absl::StrCat(file, ": text_config") : file);
+  ReadText(&text, &arch);
+  ZIPRL_RETURN_IF_ERROR(text.status());
+  ReadVision(&reader, *family, &arch);
+  ReadShared(&text, &reader, &arch);
   ReadMediaTokens(&reader, &arch);
+  // Releases in between wrote the text model's keys into both objects.
+  reader.RefuseUnread(HarmlessConfigKeys(), &text);
+  if (nested) text.RefuseUnread(HarmlessConfigKeys());
   ZIPRL_RETURN_IF_ERROR(reader.status());
-  ZIPRL_RETURN_IF_ERROR(text_reader.status());
+  ZIPRL_RETURN_IF_ERROR(text.status());
   if (!generation_config_json.empty()) {
     ZIPRL_RETURN_IF_ERROR(ReadGeneration(generation_config_json,
                                          absl::StrCat(where, "/generation_config.json"), &arch));

@@ -10,18 +10,24 @@
 
 namespace ziprl {
 
+// Of the vision tower's blocks and merger.
+enum class VisionNorm { kRms, kLayer };        // without or with mean and bias
+enum class VisionMlp { kSwiGlu, kQuickGelu };  // gate_proj, up_proj, down_proj or fc1, fc2
+
 struct VisionArchitecture {
   int depth = 0, hidden = 0, intermediate = 0, heads = 0;
   int in_channels = 3, patch = 14, temporal_patch = 2, merge = 2;
-  int window = 112;  // pixels
+  int window = 112;  // pixels; 0: every block attends over the whole frame
   std::vector<int> full_attention_blocks;
   int out_hidden = 0;
-  int tokens_per_second = 2;
-  float rms_eps = 1e-6f;
+  int tokens_per_second = 2;  // of a video's temporal positions; 0: they count frames
+  float norm_eps = 1e-6f;
+  VisionNorm norm = VisionNorm::kRms;
+  VisionMlp mlp = VisionMlp::kSwiGlu;
 };
 
 struct Architecture {
-  std::string model_type;  // "qwen2_5_vl"
+  std::string model_type;  // names the ModelFamily: "qwen2_vl" | "qwen2_5_vl"
   int vocab = 0, hidden = 0, intermediate = 0, layers = 0;
   int heads = 0, kv_heads = 0, head_dim = 0;  // H, Hk, D
   float rms_eps = 1e-6f;
@@ -49,7 +55,7 @@ std::string GenerationConfigToJson(const Architecture& arch);
 
 // Name and shape of every parameter, in canonical order: vision tower, language model, lm_head
 // (unless tied). Canonical names are those transformers' save_pretrained writes to disk:
-//   visual.patch_embed.proj.weight  visual.blocks.N.*  visual.merger.*
+//   visual.patch_embed.proj.weight  visual.blocks.N.*  visual.merger.*  (by vision.norm and mlp)
 //   model.embed_tokens.weight  model.layers.N.*  model.norm.weight  lm_head.weight
 struct ParamSpec {
   std::string name;

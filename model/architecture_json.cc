@@ -3,14 +3,14 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_cat.h"
 #include "model/architecture.h"
+#include "model/model_family.h"
 
 namespace ziprl {
 namespace {
 
 using nlohmann::ordered_json;
-
-constexpr char kModelClass[] = "Qwen2_5_VLForConditionalGeneration";
 
 // A float's shortest decimal, so that 1e-6f is written as 1e-06.
 double ShortestDouble(float value) {
@@ -37,7 +37,7 @@ ordered_json TextJson(const Architecture& arch) {
           {"intermediate_size", arch.intermediate},
           {"layer_types", std::vector<std::string>(arch.layers, "full_attention")},
           {"max_position_embeddings", arch.max_position_embeddings},
-          {"model_type", "qwen2_5_vl_text"},
+          {"model_type", absl::StrCat(arch.model_type, "_text")},
           {"num_attention_heads", arch.heads},
           {"num_hidden_layers", arch.layers},
           {"num_key_value_heads", arch.kv_heads},
@@ -53,35 +53,18 @@ ordered_json TextJson(const Architecture& arch) {
           {"vocab_size", arch.vocab}};
 }
 
-ordered_json VisionJson(const VisionArchitecture& v) {
-  return {{"depth", v.depth},
-          {"fullatt_block_indexes", v.full_attention_blocks},
-          {"hidden_act", "silu"},
-          {"hidden_size", v.hidden},
-          {"in_channels", v.in_channels},
-          {"initializer_range", 0.02},
-          {"intermediate_size", v.intermediate},
-          {"model_type", "qwen2_5_vl_vision"},
-          {"num_heads", v.heads},
-          {"out_hidden_size", v.out_hidden},
-          {"patch_size", v.patch},
-          {"spatial_merge_size", v.merge},
-          {"temporal_patch_size", v.temporal_patch},
-          {"tokens_per_second", v.tokens_per_second},
-          {"window_size", v.window}};
-}
-
 }  // namespace
 
 std::string ArchitectureToJson(const Architecture& arch) {
-  const ordered_json root = {{"architectures", {kModelClass}},
+  const ModelFamily& family = FamilyOf(arch);
+  const ordered_json root = {{"architectures", {family.model_class}},
                              {"dtype", arch.dtype},
                              {"image_token_id", arch.image_token},
                              {"model_type", arch.model_type},
                              {"text_config", TextJson(arch)},
                              {"tie_word_embeddings", arch.tied_embeddings},
                              {"video_token_id", arch.video_token},
-                             {"vision_config", VisionJson(arch.vision)},
+                             {"vision_config", family.vision_json(arch.vision)},
                              {"vision_end_token_id", arch.vision_end_token},
                              {"vision_start_token_id", arch.vision_start_token}};
   return root.dump(2) + "\n";

@@ -18,6 +18,8 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
+constexpr double kQuickGelu = 1.702;
+
 // The row loops of row_ops.h serve these; everything else goes through tensor ops.
 bool FloatOnCpu(const at::Tensor& t) { return t.is_cpu() && t.scalar_type() == at::kFloat; }
 
@@ -118,6 +120,29 @@ struct SwiGluFunction : Function<SwiGluFunction> {
     SwiGluRowsBackward(Data(grad), Data(gate), Data(up), gate.numel(), MutableData(grad_gate),
                        MutableData(grad_up));
     return {grad_gate, grad_up};
+  }
+};
+
+struct QuickGeluFunction : Function<QuickGeluFunction> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& input) {
+    const at::Tensor x = input.contiguous();
+    ctx->save_for_backward({x});
+    if (!FloatOnCpu(x)) return x * at::sigmoid(x * kQuickGelu);
+    at::Tensor out = at::empty_like(x, x.options());
+    QuickGeluRows(Data(x), x.numel(), MutableData(out));
+    return out;
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const at::Tensor x = ctx->get_saved_variables()[0];
+    if (!FloatOnCpu(x)) {
+      const at::Tensor s = at::sigmoid(x * kQuickGelu);
+      return {grads[0] * (s + x * kQuickGelu * s * (1 - s))};
+    }
+    const at::Tensor grad = grads[0].contiguous();
+    at::Tensor grad_x = at::empty_like(x, x.options());
+    QuickGeluRowsBackward(Data(grad), Data(x), x.numel(), MutableData(grad_x));
+    return {grad_x};
   }
 };
 
@@ -264,6 +289,13 @@ at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps) {
 at::Tensor SwiGlu(const at::Tensor& gate, const at::Tensor& up) {
   return SwiGluFunction::apply(gate, up);
 }
+
+at::Tensor LayerNorm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                     double eps) {
+  return at::layer_norm(x, {x.size(-1)}, weight, bias, eps);
+}
+
+at::Tensor QuickGelu(const at::Tensor& x) { return QuickGeluFunction::apply(x); }
 
 at::Tensor ApplyRotary(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
   return RotaryFunction::apply(x, cos, sin);

@@ -33,6 +33,10 @@ at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
 at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps);  // [N, C]
 at::Tensor SwiGlu(const at::Tensor& gate, const at::Tensor& up);                // silu(gate) * up
 
+at::Tensor LayerNorm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                     double eps);           // [N, C]
+at::Tensor QuickGelu(const at::Tensor& x);  // x * sigmoid(1.702 x)
+
 // Rotary embedding of heads x [N, H, D] by cos, sin [N, D] fp32 (equal halves); x's dtype out.
 at::Tensor ApplyRotary(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin);
 

@@ -83,7 +83,7 @@ double ShortestDouble(float value) {
   return std::strtod(std::string(text, end).c_str(), nullptr);
 }
 
-ordered_json CommonJson(const ImageProcessorConfig& config) {
+ordered_json CommonJson(const ImageProcessorConfig& config, const std::string& processor_class) {
   ordered_json mean, std;
   for (float value : config.mean) mean.push_back(ShortestDouble(value));
   for (float value : config.std) std.push_back(ShortestDouble(value));
@@ -96,7 +96,7 @@ ordered_json CommonJson(const ImageProcessorConfig& config) {
           {"image_std", std},
           {"merge_size", config.merge},
           {"patch_size", config.patch},
-          {"processor_class", "Qwen2_5_VLProcessor"},
+          {"processor_class", processor_class},
           {"resample", 3},
           {"rescale_factor", usual ? 1.0 / 255.0 : ShortestDouble(config.rescale)},
           {"size", {{"longest_edge", config.max_pixels}, {"shortest_edge", config.min_pixels}}},
@@ -122,14 +122,16 @@ absl::StatusOr<ImageProcessorConfig> LoadImageProcessorConfig(const std::string&
   return ParseConfig(object, path);
 }
 
-std::string ImageProcessorConfigToJson(const ImageProcessorConfig& config) {
-  ordered_json root = CommonJson(config);
+std::string ImageProcessorConfigToJson(const ImageProcessorConfig& config,
+                                       const std::string& processor_class) {
+  ordered_json root = CommonJson(config, processor_class);
   root["image_processor_type"] = "Qwen2VLImageProcessor";
   return root.dump(2) + "\n";
 }
 
-std::string VideoProcessorConfigToJson(const ImageProcessorConfig& config) {
-  ordered_json root = CommonJson(config);
+std::string VideoProcessorConfigToJson(const ImageProcessorConfig& config,
+                                       const std::string& processor_class) {
+  ordered_json root = CommonJson(config, processor_class);
   root["video_processor_type"] = "Qwen2VLVideoProcessor";
   return root.dump(2) + "\n";
 }

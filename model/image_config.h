@@ -8,6 +8,7 @@
 namespace ziprl {
 
 // video_preprocessor_config.json with the same patch geometry; AutoProcessor insists on one.
-std::string VideoProcessorConfigToJson(const ImageProcessorConfig& config);
+std::string VideoProcessorConfigToJson(const ImageProcessorConfig& config,
+                                       const std::string& processor_class);
 
 }  // namespace ziprl

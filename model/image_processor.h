@@ -50,6 +50,7 @@ absl::StatusOr<ImagePatches> ProcessImage(const ImageProcessorConfig& config, co
 
 // DIR/preprocessor_config.json (or processor_config.json's image_processor); and its writer.
 absl::StatusOr<ImageProcessorConfig> LoadImageProcessorConfig(const std::string& model_dir);
-std::string ImageProcessorConfigToJson(const ImageProcessorConfig& config);
+std::string ImageProcessorConfigToJson(const ImageProcessorConfig& config,
+                                       const std::string& processor_class);
 
 }  // namespace ziprl

@@ -20,6 +20,7 @@ JsonReader::JsonReader(const nlohmann::json& object, std::string where)
 bool JsonReader::Has(const char* key) const { return !At(key).is_null(); }
 
 const nlohmann::json& JsonReader::At(const char* key) const {
+  asked_.insert(key);
   if (!object_.is_object()) return kNull;
   const auto it = object_.find(key);
   return it == object_.end() ? kNull : *it;
@@ -94,8 +95,25 @@ void JsonReader::RequireIfPresent(const char* key, const nlohmann::json& allowed
       absl::StrCat("unsupported \"", key, "\": ", value.dump(), ", supported is ", allowed.dump()));
 }
 
+void JsonReader::RefuseUnread(std::span<const std::string_view> harmless, const JsonReader* other) {
+  if (!object_.is_object()) return;
+  for (const auto& [key, value] : object_.items()) {
+    const bool off = value.is_null() || value == false ||
+                     (!value.is_primitive() && value.empty()) || value == "";
+    const bool known = asked_.contains(key) || (other != nullptr && other->asked_.contains(key)) ||
+                       std::find(harmless.begin(), harmless.end(), key) != harmless.end();
+    if (off || known || key.starts_with("_")) continue;
+    Fail(absl::StrCat("unknown option \"", key, "\": ", value.dump().substr(0, 200),
+                      "; what it changes in the computation is not implemented here"));
+  }
+}
+
 void JsonReader::Fail(const std::string& message) {
   if (status_.ok()) status_ = absl::InvalidArgumentError(absl::StrCat(where_, ": ", message));
+}
+
+void JsonReader::Take(const absl::Status& status) {
+  if (status_.ok()) status_ = status;
 }
 
 absl::StatusOr<nlohmann::json> ParseJson(std::string_view text, const std::string& where) {

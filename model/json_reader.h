@@ -3,8 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -32,12 +36,20 @@ class JsonReader {
   // Refuses any present value but `allowed` (an option this program does not implement).
   void RequireIfPresent(const char* key, const nlohmann::json& allowed);
 
+  // Refuses, by name, a key that no call has asked for (here or of `other`, a reader of the same
+  // object) and that `harmless` does not list: an option this program does not know. Keys that
+  // begin with "_" and values that switch nothing on (null, false, empty) pass.
+  void RefuseUnread(std::span<const std::string_view> harmless, const JsonReader* other = nullptr);
+
   void Fail(const std::string& message);
+  void Take(const absl::Status& status);  // an error of a reader of a part
+  const std::string& where() const { return where_; }
   const absl::Status& status() const { return status_; }
 
  private:
   const nlohmann::json& object_;
   std::string where_;
+  mutable std::set<std::string, std::less<>> asked_;
   absl::Status status_;
 };
 

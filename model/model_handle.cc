@@ -10,6 +10,7 @@
 #include "configs/base/status_macros.h"
 #include "model/hf_directory.h"
 #include "model/model.h"
+#include "model/model_family.h"
 #include "model/processor_files.h"
 #include "model/visual_features.h"
 
@@ -144,8 +145,9 @@ absl::Status InitModelDirectory(const InitOptions& options) {
   }
   if (status.ok()) {
     const auto images = LoadImageProcessorConfig(assets);
-    status =
-        images.ok() ? WriteProcessorFiles(assets, *images, kQwenChatTemplate) : images.status();
+    status = images.ok() ? WriteProcessorFiles(assets, FamilyOf(arch).processor_class, *images,
+                                               kQwenChatTemplate)
+                         : images.status();
   }
   if (status.ok()) {
     status = BuildDirectory(options.out_dir, [&](const std::string& temporary) {

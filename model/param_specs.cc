@@ -9,30 +9,44 @@
 namespace ziprl {
 namespace {
 
-void AddVisionSpecs(const VisionArchitecture& v, std::vector<ParamSpec>* specs) {
-  const int64_t c = v.hidden, f = v.intermediate, merged = int64_t{v.hidden} * v.merge * v.merge;
+using Specs = std::vector<ParamSpec>;
+
+void AddLinear(const std::string& name, int64_t out, int64_t in, Specs* specs) {
+  specs->push_back({name + ".weight", {out, in}});
+  specs->push_back({name + ".bias", {out}});
+}
+
+void AddNorm(const std::string& name, const VisionArchitecture& v, Specs* specs) {
+  specs->push_back({name + ".weight", {v.hidden}});
+  if (v.norm == VisionNorm::kLayer) specs->push_back({name + ".bias", {v.hidden}});
+}
+
+void AddVisionMlp(const std::string& mlp, const VisionArchitecture& v, Specs* specs) {
+  if (v.mlp == VisionMlp::kQuickGelu) {
+    AddLinear(mlp + "fc1", v.intermediate, v.hidden, specs);
+    AddLinear(mlp + "fc2", v.hidden, v.intermediate, specs);
+    return;
+  }
+  AddLinear(mlp + "gate_proj", v.intermediate, v.hidden, specs);
+  AddLinear(mlp + "up_proj", v.intermediate, v.hidden, specs);
+  AddLinear(mlp + "down_proj", v.hidden, v.intermediate, specs);
+}
+
+void AddVisionSpecs(const VisionArchitecture& v, Specs* specs) {
+  const int64_t c = v.hidden, merged = c * v.merge * v.merge;
   specs->push_back(
       {"visual.patch_embed.proj.weight", {c, v.in_channels, v.temporal_patch, v.patch, v.patch}});
   for (int i = 0; i < v.depth; ++i) {
     const std::string block = absl::StrCat("visual.blocks.", i, ".");
-    specs->push_back({block + "norm1.weight", {c}});
-    specs->push_back({block + "norm2.weight", {c}});
-    specs->push_back({block + "attn.qkv.weight", {3 * c, c}});
-    specs->push_back({block + "attn.qkv.bias", {3 * c}});
-    specs->push_back({block + "attn.proj.weight", {c, c}});
-    specs->push_back({block + "attn.proj.bias", {c}});
-    specs->push_back({block + "mlp.gate_proj.weight", {f, c}});
-    specs->push_back({block + "mlp.gate_proj.bias", {f}});
-    specs->push_back({block + "mlp.up_proj.weight", {f, c}});
-    specs->push_back({block + "mlp.up_proj.bias", {f}});
-    specs->push_back({block + "mlp.down_proj.weight", {c, f}});
-    specs->push_back({block + "mlp.down_proj.bias", {c}});
+    AddNorm(block + "norm1", v, specs);
+    AddNorm(block + "norm2", v, specs);
+    AddLinear(block + "attn.qkv", 3 * c, c, specs);
+    AddLinear(block + "attn.proj", c, c, specs);
+    AddVisionMlp(block + "mlp.", v, specs);
   }
-  specs->push_back({"visual.merger.ln_q.weight", {c}});
-  specs->push_back({"visual.merger.mlp.0.weight", {merged, merged}});
-  specs->push_back({"visual.merger.mlp.0.bias", {merged}});
-  specs->push_back({"visual.merger.mlp.2.weight", {v.out_hidden, merged}});
-  specs->push_back({"visual.merger.mlp.2.bias", {v.out_hidden}});
+  AddNorm("visual.merger.ln_q", v, specs);
+  AddLinear("visual.merger.mlp.0", merged, merged, specs);
+  AddLinear("visual.merger.mlp.2", v.out_hidden, merged, specs);
 }
 
 void AddDecoderSpecs(const Architecture& arch, std::vector<ParamSpec>* specs) {

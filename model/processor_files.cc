@@ -11,13 +11,14 @@
 
 namespace ziprl {
 
-absl::Status WriteProcessorFiles(const std::string& dir, const ImageProcessorConfig& images,
+absl::Status WriteProcessorFiles(const std::string& dir, const std::string& processor_class,
+                                 const ImageProcessorConfig& images,
                                  const std::string& chat_template) {
   const std::pair<const char*, std::string> files[] = {
-      {"tokenizer_config.json", TokenizerConfigJson(chat_template)},
+      {"tokenizer_config.json", TokenizerConfigJson(chat_template, processor_class)},
       {"chat_template.jinja", chat_template},
-      {"preprocessor_config.json", ImageProcessorConfigToJson(images)},
-      {"video_preprocessor_config.json", VideoProcessorConfigToJson(images)}};
+      {"preprocessor_config.json", ImageProcessorConfigToJson(images, processor_class)},
+      {"video_preprocessor_config.json", VideoProcessorConfigToJson(images, processor_class)}};
   for (const auto& [name, text] : files) {
     ZIPRL_RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(dir, "/", name), text));
   }

@@ -8,6 +8,7 @@ namespace ziprl {
 namespace {
 
 constexpr int kLanes = 16;
+constexpr float kQuickGelu = 1.702f;
 
 // Sum of a[i] * b[i] in one fixed order that vectorises: 16 strided sums, then a tree.
 float Dot(const float* a, const float* b, int64_t n) {
@@ -77,6 +78,17 @@ void SwiGluRowsBackward(const float* grad, const float* gate, const float* up, i
     const float silu = gate[i] * s;
     grad_up[i] = grad[i] * silu;
     grad_gate[i] = grad[i] * up[i] * (s + silu * (1.0f - s));
+  }
+}
+
+void QuickGeluRows(const float* x, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = x[i] * Sigmoid(kQuickGelu * x[i]);
+}
+
+void QuickGeluRowsBackward(const float* grad, const float* x, int64_t n, float* grad_x) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float s = Sigmoid(kQuickGelu * x[i]);
+    grad_x[i] = grad[i] * (s + kQuickGelu * x[i] * s * (1.0f - s));
   }
 }
 

@@ -20,6 +20,10 @@ void SwiGluRows(const float* gate, const float* up, int64_t n, float* out);
 void SwiGluRowsBackward(const float* grad, const float* gate, const float* up, int64_t n,
                         float* grad_gate, float* grad_up);
 
+// out = x * sigmoid(1.702 x) over n elements.
+void QuickGeluRows(const float* x, int64_t n, float* out);
+void QuickGeluRowsBackward(const float* grad, const float* x, int64_t n, float* grad_x);
+
 // Rotates each head's halves: (a, b) -> (a cos - b sin, b cos + a sin), or back by the transposed
 // rotation. x row r starts at x + r * x_stride, out alike; heads of head_dim lie side by side.
 // cos, sin [rows, head_dim] with equal halves.

@@ -43,6 +43,7 @@ absl::StatusOr<std::string> TrainTokenizerJson(const std::vector<std::string>& c
                                                int vocab_size);
 
 // tokenizer_config.json that lets transformers load the tokenizer, with the chat template inside.
-std::string TokenizerConfigJson(const std::string& chat_template);
+std::string TokenizerConfigJson(const std::string& chat_template,
+                                const std::string& processor_class);
 
 }  // namespace ziprl

@@ -76,7 +76,8 @@ std::vector<AddedToken> QwenAddedTokens(int32_t first_id) {
   return tokens;
 }
 
-std::string TokenizerConfigJson(const std::string& chat_template) {
+std::string TokenizerConfigJson(const std::string& chat_template,
+                                const std::string& processor_class) {
   ordered_json special = ordered_json::array();
   for (const AddedToken& token : QwenAddedTokens(0)) {
     if (token.special && token.content != "<|endoftext|>") special.push_back(token.content);
@@ -90,7 +91,7 @@ std::string TokenizerConfigJson(const std::string& chat_template) {
                              {"errors", "replace"},
                              {"model_max_length", 131072},
                              {"pad_token", "<|endoftext|>"},
-                             {"processor_class", "Qwen2_5_VLProcessor"},
+                             {"processor_class", processor_class},
                              {"split_special_tokens", false},
                              {"tokenizer_class", "Qwen2Tokenizer"},
                              {"unk_token", nullptr}};

@@ -9,7 +9,8 @@ namespace {
 void AddFrame(const VisionArchitecture& vision, int rows, int cols, int64_t first,
               VisionPlan* plan) {
   const int merge = vision.merge, unit = merge * merge;
-  const int window = vision.window / merge / vision.patch;  // merge units a side
+  const int window = vision.window == 0 ? std::max(rows, cols)  // merge units a side
+                                        : vision.window / merge / vision.patch;
   for (int top = 0; top < rows; top += window) {
     for (int left = 0; left < cols; left += window) {
       const int bottom = std::min(top + window, rows), right = std::min(left + window, cols);

@@ -15,7 +15,7 @@ struct VisionPlan {
   std::vector<int64_t> patch_order;     // [P] patch at each place once windows lie together
   std::vector<int64_t> merged_order;    // [P / merge^2] place of merged token i in window order
   std::vector<int32_t> row, col;        // [P] position of the patch at each place
-  std::vector<int32_t> window_lengths;  // patches of each window, in window order
+  std::vector<int32_t> window_lengths;  // patches of each window, in window order; frames if none
   std::vector<int32_t> frame_lengths;   // patches of each frame
 };
 

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "model/vision_plan.h"
@@ -12,20 +14,34 @@ namespace {
 
 constexpr double kRotaryTheta = 10000.0;
 
-struct Block {
-  at::Tensor norm1, norm2, qkv_w, qkv_b, proj_w, proj_b;
-  at::Tensor gate_w, gate_b, up_w, up_b, down_w, down_b;
-};
+// The tensors of one part of the tower, by the rest of their names.
+class Part {
+ public:
+  Part(const VisionArchitecture& vision, const ParamStore& params, std::string prefix,
+       const Compute& compute)
+      : vision_(vision), params_(params), prefix_(std::move(prefix)), compute_(compute) {}
 
-Block BlockWeights(const ParamStore& params, int index) {
-  const auto get = [&](const char* name) {
-    return params.Get(absl::StrCat("visual.blocks.", index, ".", name));
-  };
-  return {get("norm1.weight"),         get("norm2.weight"),         get("attn.qkv.weight"),
-          get("attn.qkv.bias"),        get("attn.proj.weight"),     get("attn.proj.bias"),
-          get("mlp.gate_proj.weight"), get("mlp.gate_proj.bias"),   get("mlp.up_proj.weight"),
-          get("mlp.up_proj.bias"),     get("mlp.down_proj.weight"), get("mlp.down_proj.bias")};
-}
+  at::Tensor Norm(const char* name, const at::Tensor& x) const {
+    if (vision_.norm == VisionNorm::kLayer) {
+      return LayerNorm(x, Get(name, ".weight"), Get(name, ".bias"), vision_.norm_eps);
+    }
+    return RmsNorm(x, Get(name, ".weight"), vision_.norm_eps);
+  }
+
+  at::Tensor Project(const char* name, const at::Tensor& x) const {
+    return Linear(x, Get(name, ".weight"), Get(name, ".bias"), compute_);
+  }
+
+ private:
+  const at::Tensor& Get(const char* name, const char* kind) const {
+    return params_.Get(absl::StrCat(prefix_, name, kind));
+  }
+
+  const VisionArchitecture& vision_;
+  const ParamStore& params_;
+  const std::string prefix_;
+  const Compute& compute_;
+};
 
 struct Angles {
   at::Tensor cos, sin;  // [P, D] fp32
@@ -51,31 +67,34 @@ Angles MakeAngles(const VisionPlan& plan, int head_dim, c10::Device device) {
   return {both.cos().to(device), both.sin().to(device)};
 }
 
-at::Tensor RunBlock(const VisionArchitecture& vision, const Block& w, const at::Tensor& x,
-                    const Angles& angles, const Visibility& see, const Compute& compute) {
-  const at::Tensor qkv = Linear(RmsNorm(x, w.norm1, vision.rms_eps), w.qkv_w, w.qkv_b, compute);
+at::Tensor RunMlp(const VisionArchitecture& vision, const Part& block, const at::Tensor& x) {
+  if (vision.mlp == VisionMlp::kQuickGelu) {
+    return block.Project("mlp.fc2", QuickGelu(block.Project("mlp.fc1", x)));
+  }
+  return block.Project("mlp.down_proj",
+                       SwiGlu(block.Project("mlp.gate_proj", x), block.Project("mlp.up_proj", x)));
+}
+
+at::Tensor RunBlock(const VisionArchitecture& vision, const Part& block, const at::Tensor& x,
+                    const Angles& angles, const Visibility& see) {
+  const at::Tensor qkv = block.Project("attn.qkv", block.Norm("norm1", x));
   const QkvHeads heads = SplitQkvRotary(qkv, vision.heads, angles.cos, angles.sin);
   const at::Tensor attention =
       RaggedAttention(heads.q, heads.k, heads.v, see).view({x.size(0), -1});
-  const at::Tensor h = x + Linear(attention, w.proj_w, w.proj_b, compute);
-  const at::Tensor normed = RmsNorm(h, w.norm2, vision.rms_eps);
-  const at::Tensor inner =
-      SwiGlu(Linear(normed, w.gate_w, w.gate_b, compute), Linear(normed, w.up_w, w.up_b, compute));
-  return h + Linear(inner, w.down_w, w.down_b, compute);
+  const at::Tensor h = x + block.Project("attn.proj", attention);
+  return h + RunMlp(vision, block, block.Norm("norm2", h));
 }
 
 // Four neighbours side by side through two layers.
-at::Tensor Merge(const VisionArchitecture& vision, const ParamStore& params, const at::Tensor& x,
-                 const Compute& compute) {
-  const auto get = [&](const char* name) {
-    return params.Get(absl::StrCat("visual.merger.", name));
-  };
-  const at::Tensor normed =
-      RmsNorm(x, get("ln_q.weight"), vision.rms_eps)
-          .view({-1, static_cast<int64_t>(vision.hidden) * vision.merge * vision.merge});
-  const at::Tensor inner =
-      at::gelu(Linear(normed, get("mlp.0.weight"), get("mlp.0.bias"), compute));
-  return Linear(inner, get("mlp.2.weight"), get("mlp.2.bias"), compute);
+at::Tensor Merge(const VisionArchitecture& vision, const Part& merger, const at::Tensor& x) {
+  const at::Tensor normed = merger.Norm("ln_q", x).view(
+      {-1, static_cast<int64_t>(vision.hidden) * vision.merge * vision.merge});
+  return merger.Project("mlp.2", at::gelu(merger.Project("mlp.0", normed)));
+}
+
+bool SeesWholeFrame(const VisionArchitecture& vision, int block) {
+  const std::vector<int>& full = vision.full_attention_blocks;
+  return vision.window == 0 || std::find(full.begin(), full.end(), block) != full.end();
 }
 
 }  // namespace
@@ -93,14 +112,12 @@ at::Tensor VisionTower(const Architecture& arch, const ParamStore& params,
 
   at::Tensor x = GatherRows(patches.to(embed.scalar_type()), LongTensor(plan.patch_order, device));
   x = Linear(x, embed.view({vision.hidden, -1}), at::Tensor(), compute);
-  const std::vector<int>& full = vision.full_attention_blocks;
-  for (int block = 0; block < vision.depth; ++block) {
-    const bool everywhere = std::find(full.begin(), full.end(), block) != full.end();
-    x = RunBlock(vision, BlockWeights(params, block), x, angles, everywhere ? frames : windows,
-                 compute);
+  for (int index = 0; index < vision.depth; ++index) {
+    const Part block(vision, params, absl::StrCat("visual.blocks.", index, "."), compute);
+    x = RunBlock(vision, block, x, angles, SeesWholeFrame(vision, index) ? frames : windows);
   }
-  return at::index_select(Merge(vision, params, x, compute), 0,
-                          LongTensor(plan.merged_order, device));
+  const Part merger(vision, params, "visual.merger.", compute);
+  return at::index_select(Merge(vision, merger, x), 0, LongTensor(plan.merged_order, device));
 }
 
 }  // namespace ziprl

@@ -1,5 +1,6 @@
-// Qwen2.5-VL's vision tower: patches -> visual token embeddings. Window and full attention, 2-D
-// rotary, merger. arXiv 2502.13923 section 2.1. Differentiable.
+// The vision tower of Qwen2-VL (arXiv 2409.12191 section 2.1) and Qwen2.5-VL (arXiv 2502.13923
+// section 2.1): patches -> visual token embeddings. Blocks as VisionArchitecture's options say,
+// window and full attention, 2-D rotary, merger. Differentiable.
 #pragma once
 
 #include <ATen/core/Tensor.h>

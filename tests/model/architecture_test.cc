@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "absl/strings/str_cat.h"
 #include "tests/model/temp_dir.h"
 
 namespace ziprl {
@@ -71,7 +72,10 @@ TEST(ArchitectureTest, OptionalFieldsHaveTransformersDefaults) {
   for (const char* key : {"num_key_value_heads", "rms_norm_eps", "max_position_embeddings"}) {
     config["text_config"].erase(key);
   }
-  config["vision_config"].erase("tokens_per_second");
+  for (const char* key : {"tokens_per_second", "depth", "num_heads"}) {
+    config["vision_config"].erase(key);
+  }
+  config["vision_config"]["hidden_size"] = 64;
   config.erase("tie_word_embeddings");
   const auto arch = Parse(config);
   ASSERT_TRUE(arch.ok()) << arch.status();
@@ -79,6 +83,8 @@ TEST(ArchitectureTest, OptionalFieldsHaveTransformersDefaults) {
   EXPECT_EQ(arch->rms_eps, 1e-5f);
   EXPECT_EQ(arch->max_position_embeddings, 32768);
   EXPECT_EQ(arch->vision.tokens_per_second, 4);
+  EXPECT_EQ(arch->vision.depth, 32);
+  EXPECT_EQ(arch->vision.heads, 16);
   EXPECT_FALSE(arch->tied_embeddings);
 }
 
@@ -117,6 +123,82 @@ TEST(ArchitectureTest, RefusesOptionsItDoesNotImplement) {
   window["text_config"]["sliding_window"] = 64;
   window["text_config"]["max_window_layers"] = 1;
   EXPECT_THAT(Parse(window).status().message(), HasSubstr("use_sliding_window"));
+}
+
+// A Qwen2-VL of the first checkpoints' layout.
+json FlatQwen2() {
+  json config = Nested();
+  config.update(config["text_config"]);
+  for (const char* key : {"text_config", "rope_parameters"}) config.erase(key);
+  config.update({{"model_type", "qwen2_vl"},
+                 {"architectures", {"Qwen2VLForConditionalGeneration"}},
+                 {"rope_theta", 5000.0},
+                 {"rope_scaling", {{"type", "mrope"}, {"mrope_section", {1, 1, 2}}}},
+                 {"use_sliding_window", false},
+                 {"sliding_window", 512},
+                 {"max_window_layers", 1},
+                 {"vision_token_id", 95}});
+  config["vision_config"] = {{"depth", 2},      {"embed_dim", 24},        {"mlp_ratio", 3},
+                             {"num_heads", 2},  {"in_chans", 3},          {"hidden_size", 32},
+                             {"patch_size", 4}, {"spatial_patch_size", 4}};
+  return config;
+}
+
+TEST(ArchitectureTest, ReadsQwen2Vl) {
+  const auto arch = Parse(FlatQwen2());
+  ASSERT_TRUE(arch.ok()) << arch.status();
+  EXPECT_EQ(arch->model_type, "qwen2_vl");
+  EXPECT_EQ(arch->rope_theta, 5000.0);
+  EXPECT_EQ(arch->vision.hidden, 24);
+  EXPECT_EQ(arch->vision.intermediate, 72);
+  EXPECT_EQ(arch->vision.out_hidden, 32);
+  EXPECT_EQ(arch->vision.window, 0);
+  EXPECT_EQ(arch->vision.tokens_per_second, 0);
+  const auto again = Parse(json::parse(ArchitectureToJson(*arch)));
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(ArchitectureToJson(*again), ArchitectureToJson(*arch));
+}
+
+TEST(ArchitectureTest, RefusesTheOtherFamilysOptions) {
+  json config = FlatQwen2();
+  config["vision_config"]["window_size"] = 112;
+  EXPECT_THAT(Parse(config).status().message(),
+              AllOf(HasSubstr("vision_config"), HasSubstr("unknown option \"window_size\"")));
+  config = FlatQwen2();
+  config["vision_config"]["hidden_act"] = "silu";
+  EXPECT_THAT(Parse(config).status().message(), HasSubstr("quick_gelu"));
+  config = FlatQwen2();
+  config["vision_config"]["hidden_size"] = 48;
+  EXPECT_THAT(Parse(config).status().message(), HasSubstr("\"hidden_size\" is 48"));
+  config = FlatQwen2();
+  config["architectures"] = {"Qwen2_5_VLForConditionalGeneration"};
+  EXPECT_THAT(Parse(config).status().message(), HasSubstr("Qwen2VLForConditionalGeneration"));
+}
+
+TEST(ArchitectureTest, RefusesUnknownOptionsByName) {
+  for (const char* part : {"", "/text_config", "/vision_config", "/text_config/rope_parameters"}) {
+    EXPECT_THAT(ErrorWith(absl::StrCat(part, "/logit_softcap"), 30.0),
+                AllOf(HasSubstr("unknown option \"logit_softcap\": 30.0"), HasSubstr("dir/config")))
+        << part;
+  }
+  json flat = FlatQwen2();
+  flat["use_qk_norm"] = true;
+  EXPECT_THAT(Parse(flat).status().message(), HasSubstr("\"use_qk_norm\": true"));
+  EXPECT_THAT(ErrorWith("/text_config/rope_parameters/partial_rotary_factor", 0.5),
+              HasSubstr("partial_rotary_factor"));
+  EXPECT_THAT(ErrorWith("/vision_config/in_chans", 4), HasSubstr("in_chans"));
+}
+
+TEST(ArchitectureTest, OptionsThatChangeNothingPass) {
+  json config = Nested();
+  config["use_qk_norm"] = false;
+  config["text_config"]["moe_layers"] = json::array();
+  config["text_config"]["temperature"] = 0.7;
+  config["vision_config"]["initializer_range"] = 0.01;
+  config["transformers_version"] = "4.41.2";
+  config["_name_or_path"] = "somewhere";
+  config["hidden_size"] = 32;  // releases in between wrote the text model's keys twice
+  EXPECT_TRUE(Parse(config).ok()) << Parse(config).status();
 }
 
 TEST(ArchitectureTest, RefusesInconsistentSizes) {
@@ -186,6 +268,8 @@ TEST(ParamSpecsTest, CanonicalNames) {
   EXPECT_EQ(CanonicalParamName("model.visual.merger.ln_q.weight"), "visual.merger.ln_q.weight");
   EXPECT_EQ(CanonicalParamName("model.norm.weight"), "model.norm.weight");
   EXPECT_EQ(CanonicalParamName("lm_head.weight"), "lm_head.weight");
+  EXPECT_EQ(CanonicalParamName("model.visual.blocks.0.mlp.fc1.bias"),
+            "visual.blocks.0.mlp.fc1.bias");
   EXPECT_TRUE(IsVisionParam("visual.merger.ln_q.weight"));
   EXPECT_FALSE(IsVisionParam("model.norm.weight"));
 }

@@ -32,6 +32,7 @@ def check(parity, name):
     assert torch.equal(logprobs_of(logits, inputs["ids"]), expected["logprobs"])
     original = AutoProcessor.from_pretrained(f"{parity}/{name}")
     processor = AutoProcessor.from_pretrained(directory)
+    assert type(processor) is type(original)
     text = "what colour is the shape<|im_end|>"
     assert processor.tokenizer(text).input_ids == original.tokenizer(text).input_ids
     assert processor.chat_template == original.chat_template
@@ -52,7 +53,7 @@ def check(parity, name):
 def main(test, parity):
     subprocess.run([test, "--gtest_filter=ExportTest.*"], check=True)
     torch.set_num_threads(1)
-    for name in ("base", "odd", "windows"):
+    for name in ("base", "odd", "windows", "qwen2_base", "qwen2_odd"):
         check(parity, name)
 
 

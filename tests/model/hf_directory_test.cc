@@ -107,6 +107,9 @@ TEST(LoadTest, EveryLayoutGivesTheSameParameters) {
   EXPECT_TRUE(SameParams(base.params, LoadAll(Source("base_flat")).params));
   EXPECT_TRUE(SameParams(base.params, LoadAll(Source("base_nested_names")).params));
   EXPECT_TRUE(SameParams(LoadAll(Source("odd")).params, LoadAll(Source("odd_sharded")).params));
+  const Loaded qwen2 = LoadAll(Source("qwen2_base"));
+  EXPECT_TRUE(SameParams(qwen2.params, LoadAll(Source("qwen2_base_flat")).params));
+  EXPECT_TRUE(SameParams(qwen2.params, LoadAll(Source("qwen2_base_nested_names")).params));
 }
 
 TEST(LoadTest, MissingTensorIsNamed) {
@@ -272,17 +275,20 @@ TEST_P(RoundTripTest, ExportImportExportIsByteEqual) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, RoundTripTest,
-                         ::testing::Values(RoundTripCase{"base", "float32", int64_t{5'000'000'000}},
-                                           RoundTripCase{"base", "bfloat16",
-                                                         int64_t{5'000'000'000}},
-                                           RoundTripCase{"odd", "float32", int64_t{150'000}},
-                                           RoundTripCase{"odd", "bfloat16", int64_t{5'000'000'000}},
-                                           RoundTripCase{"base_flat", "float32", int64_t{300'000}}),
-                         [](const auto& info) {
-                           return std::get<0>(info.param) + "_" + std::get<1>(info.param) + "_" +
-                                  std::to_string(std::get<2>(info.param));
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Models, RoundTripTest,
+    ::testing::Values(RoundTripCase{"base", "float32", int64_t{5'000'000'000}},
+                      RoundTripCase{"base", "bfloat16", int64_t{5'000'000'000}},
+                      RoundTripCase{"odd", "float32", int64_t{150'000}},
+                      RoundTripCase{"odd", "bfloat16", int64_t{5'000'000'000}},
+                      RoundTripCase{"base_flat", "float32", int64_t{300'000}},
+                      RoundTripCase{"qwen2_base", "bfloat16", int64_t{5'000'000'000}},
+                      RoundTripCase{"qwen2_odd", "float32", int64_t{150'000}},
+                      RoundTripCase{"qwen2_base_flat", "float32", int64_t{300'000}}),
+    [](const auto& info) {
+      return std::get<0>(info.param) + "_" + std::get<1>(info.param) + "_" +
+             std::to_string(std::get<2>(info.param));
+    });
 
 TEST(SaveTest, DoesNotWriteIntoAnotherModel) {
   const std::string dir = Scratch();
@@ -322,9 +328,9 @@ TEST(ExportTest, WritesForTransformers) {
   const std::string out = ParityDir() + "/exported";
   fs::remove_all(out);
   fs::create_directories(out);
-  for (const char* model : {"base", "odd", "windows"}) {
+  for (const std::string model : {"base", "odd", "windows", "qwen2_base", "qwen2_odd"}) {
     const Loaded loaded = LoadAll(Source(model));
-    const int64_t shard_bytes = std::string(model) == "odd" ? 200'000 : 5'000'000'000;
+    const int64_t shard_bytes = model.ends_with("odd") ? 200'000 : 5'000'000'000;
     const absl::Status status = SaveModelDirectory(out + "/" + model, loaded.arch, loaded.params,
                                                    "float32", Source(model), shard_bytes);
     ASSERT_TRUE(status.ok()) << status;

@@ -297,10 +297,11 @@ TEST(ImageConfigTest, RoundTripsAndReadsBothLayouts) {
   config.min_pixels = 4096;
   config.max_pixels = 8192;
   TempDir dir;
-  dir.Write("preprocessor_config.json", ImageProcessorConfigToJson(config));
+  dir.Write("preprocessor_config.json", ImageProcessorConfigToJson(config, "Qwen2_5_VLProcessor"));
   const auto read = LoadImageProcessorConfig(dir.path());
   ASSERT_TRUE(read.ok()) << read.status();
-  EXPECT_EQ(ImageProcessorConfigToJson(*read), ImageProcessorConfigToJson(config));
+  EXPECT_EQ(ImageProcessorConfigToJson(*read, "Qwen2_5_VLProcessor"),
+            ImageProcessorConfigToJson(config, "Qwen2_5_VLProcessor"));
   dir.Write("preprocessor_config.json",
             R"({"min_pixels": 3136, "max_pixels": 12845056, "patch_size": 14})");
   EXPECT_EQ(LoadImageProcessorConfig(dir.path())->max_pixels, 12845056);

@@ -1,4 +1,4 @@
-"""Random tiny Qwen2.5-VL models and what transformers computes with them, as judges of model/.
+"""Random tiny Qwen2-VL and Qwen2.5-VL models and what transformers computes with them, as judges of model/.
 
 usage: make_parity_fixtures.py OUT_DIR
 
@@ -14,16 +14,10 @@ import sys
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from transformers import (
-    Qwen2_5_VLConfig,
-    Qwen2_5_VLForConditionalGeneration,
-    Qwen2_5_VLProcessor,
-    Qwen2TokenizerFast,
-    Qwen2VLImageProcessor,
-    Qwen2VLVideoProcessor,
-)
+from transformers import Qwen2TokenizerFast, Qwen2VLImageProcessor, Qwen2VLVideoProcessor
 
 SPECIAL = [
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>",
@@ -37,7 +31,8 @@ TEMPLATE = (
 )
 
 # vocab, hidden, intermediate, layers, heads, kv heads, mrope sections, tied,
-# vision (hidden, intermediate, heads, depth, patch, window, full-attention blocks), grids of the images.
+# vision (hidden, intermediate, heads, depth, patch, window, full-attention blocks), grids of the images. Names begin
+# with "qwen2_" where the family is Qwen2-VL; there vision is (embed_dim, mlp_ratio, heads, depth, patch).
 CASES = {
     "base": dict(vocab=512, hidden=128, inter=344, layers=4, heads=4, kv=2, sections=[4, 6, 6], tied=True,
                  vision=(96, 256, 4, 3, 4, 16, [1]), grids=[(1, 16, 16)]),
@@ -47,7 +42,29 @@ CASES = {
                     vision=(64, 128, 2, 2, 8, 48, [0]), grids=[(1, 6, 6), (1, 14, 8), (2, 10, 4)]),
     "text": dict(vocab=300, hidden=64, inter=96, layers=2, heads=2, kv=2, sections=[4, 6, 6], tied=True,
                  vision=(32, 64, 2, 1, 4, 16, [0]), grids=[]),
+    "qwen2_base": dict(vocab=512, hidden=128, inter=344, layers=4, heads=4, kv=2, sections=[4, 6, 6], tied=True,
+                       vision=(96, 4, 4, 3, 4), grids=[(1, 16, 16)]),
+    "qwen2_odd": dict(vocab=700, hidden=96, inter=208, layers=3, heads=6, kv=3, sections=[2, 3, 3], tied=False,
+                      vision=(60, 2, 3, 4, 14), grids=[(1, 10, 14), (1, 8, 18)]),
+    "qwen2_frames": dict(vocab=400, hidden=64, inter=160, layers=2, heads=4, kv=1, sections=[3, 3, 2], tied=False,
+                         vision=(64, 3, 2, 2, 8), grids=[(1, 6, 6), (1, 14, 8), (2, 10, 4)]),
 }
+
+
+def family_class(case, kind):
+    """transformers' class of the case's family: kind is Config, ForConditionalGeneration or Processor."""
+    return getattr(transformers, ("Qwen2_5_VL" if len(case["vision"]) == 7 else "Qwen2VL") + kind)
+
+
+def vision_config(case):
+    common = dict(spatial_merge_size=2, temporal_patch_size=2, in_channels=3)
+    if family_class(case, "Config").model_type == "qwen2_vl":
+        embed, ratio, heads, depth, patch = case["vision"]
+        return dict(common, depth=depth, embed_dim=embed, mlp_ratio=ratio, num_heads=heads, patch_size=patch,
+                    hidden_size=case["hidden"])
+    hidden, inter, heads, depth, patch, window, full = case["vision"]
+    return dict(common, depth=depth, hidden_size=hidden, intermediate_size=inter, num_heads=heads, patch_size=patch,
+                window_size=window, fullatt_block_indexes=full, out_hidden_size=case["hidden"], tokens_per_second=2)
 
 
 def make_tokenizer():
@@ -62,7 +79,6 @@ def make_tokenizer():
 
 
 def make_config(case, tokenizer):
-    hidden, inter, heads, depth, patch, window, full = case["vision"]
     ids = {t: tokenizer.convert_tokens_to_ids(t) for t in SPECIAL}
     ends = dict(bos_token_id=ids["<|endoftext|>"], eos_token_id=ids["<|im_end|>"],
                 pad_token_id=ids["<|endoftext|>"])
@@ -71,12 +87,8 @@ def make_config(case, tokenizer):
         num_hidden_layers=case["layers"], num_attention_heads=case["heads"], num_key_value_heads=case["kv"],
         max_position_embeddings=4096, rms_norm_eps=1e-6, tie_word_embeddings=case["tied"],
         rope_parameters=dict(rope_type="default", rope_theta=10000.0, mrope_section=case["sections"]), **ends)
-    vision = dict(
-        depth=depth, hidden_size=hidden, intermediate_size=inter, num_heads=heads, patch_size=patch,
-        window_size=window, fullatt_block_indexes=full, out_hidden_size=case["hidden"], spatial_merge_size=2,
-        temporal_patch_size=2, in_channels=3, tokens_per_second=2)
-    return Qwen2_5_VLConfig(
-        text_config=text, vision_config=vision, tie_word_embeddings=case["tied"],
+    return family_class(case, "Config")(
+        text_config=text, vision_config=vision_config(case), tie_word_embeddings=case["tied"],
         image_token_id=ids["<|image_pad|>"], video_token_id=ids["<|video_pad|>"],
         vision_start_token_id=ids["<|vision_start|>"], vision_end_token_id=ids["<|vision_end|>"], **ends)
 
@@ -155,7 +167,7 @@ def save_processor(out, case, tokenizer):
     patch = case["vision"][4]
     sizes = dict(shortest_edge=(2 * patch) ** 2, longest_edge=(64 * patch) ** 2)
     common = dict(patch_size=patch, merge_size=2, temporal_patch_size=2, size=sizes)
-    Qwen2_5_VLProcessor(
+    family_class(case, "Processor")(
         image_processor=Qwen2VLImageProcessor(**common), tokenizer=tokenizer,
         video_processor=Qwen2VLVideoProcessor(**common), chat_template=TEMPLATE).save_pretrained(out)
 
@@ -187,7 +199,8 @@ def nested_names(source, out):
 def make_case(out, name, case, seed):
     tokenizer = make_tokenizer()
     config = make_config(case, tokenizer)
-    model = Qwen2_5_VLForConditionalGeneration._from_config(config, attn_implementation="eager").float().eval()
+    model_class = family_class(case, "ForConditionalGeneration")
+    model = model_class._from_config(config, attn_implementation="eager").float().eval()
     randomise(model, seed)
     inputs = make_inputs(case, config, tokenizer, seed)
     result = expected(model, inputs, with_gradients=True)
@@ -198,26 +211,32 @@ def make_case(out, name, case, seed):
     return model, inputs
 
 
+def bf16_variant(out, name, model, inputs):
+    """The same weights rounded to bf16, and what transformers says of them in bf16 and in fp32."""
+    model.bfloat16().save_pretrained(f"{out}/{name}_bf16")
+    # Loaded again: a cast model has rounded its rotary frequencies too.
+    load = lambda dtype: type(model).from_pretrained(
+        f"{out}/{name}_bf16", dtype=dtype, attn_implementation="eager").eval()
+    narrow = forward(load(torch.bfloat16), inputs).detach()
+    result = expected(load(torch.float32), inputs, with_gradients=False)
+    result["logits_bf16"] = narrow.float()
+    result["logprobs_bf16"] = logprobs_of(narrow, inputs["ids"]).float()
+    save_file(result, f"{out}/{name}_bf16.expected.safetensors")
+
+
 def main(out):
     shutil.rmtree(out, ignore_errors=True)
     os.makedirs(out)
     torch.set_num_threads(1)
     for seed, (name, case) in enumerate(CASES.items()):
         model, inputs = make_case(out, name, case, seed + 1)
-        if name == "odd":
-            model.save_pretrained(f"{out}/odd_sharded", max_shard_size="200KB")
-        if name != "base":
-            continue
-        flat_layout(f"{out}/base", f"{out}/base_flat")
-        nested_names(f"{out}/base", f"{out}/base_nested_names")
-        model.bfloat16().save_pretrained(f"{out}/base_bf16")
-        # Loaded again: a cast model has rounded its rotary frequencies too.
-        load = lambda dtype: Qwen2_5_VLForConditionalGeneration.from_pretrained(
-            f"{out}/base_bf16", dtype=dtype, attn_implementation="eager").eval()
-        in_bf16 = logprobs_of(forward(load(torch.bfloat16), inputs), inputs["ids"])
-        result = expected(load(torch.float32), inputs, with_gradients=False)
-        result["logprobs_bf16"] = in_bf16.detach().float()
-        save_file(result, f"{out}/base_bf16.expected.safetensors")
+        if name in ("odd", "qwen2_odd"):
+            model.save_pretrained(f"{out}/{name}_sharded", max_shard_size="200KB")
+        if name in ("base", "qwen2_base"):
+            flat_layout(f"{out}/{name}", f"{out}/{name}_flat")
+            nested_names(f"{out}/{name}", f"{out}/{name}_nested_names")
+        if name in ("base", "odd", "qwen2_base", "qwen2_odd"):
+            bf16_variant(out, name, model, inputs)
 
 
 if __name__ == "__main__":

@@ -111,7 +111,12 @@ INSTANTIATE_TEST_SUITE_P(Models, ParityTest,
                          ::testing::Values(Variant{"base", "base"}, Variant{"base_flat", "base"},
                                            Variant{"base_nested_names", "base"},
                                            Variant{"odd", "odd"}, Variant{"odd_sharded", "odd"},
-                                           Variant{"windows", "windows"}, Variant{"text", "text"}),
+                                           Variant{"windows", "windows"}, Variant{"text", "text"},
+                                           Variant{"qwen2_base", "qwen2_base"},
+                                           Variant{"qwen2_base_flat", "qwen2_base"},
+                                           Variant{"qwen2_odd", "qwen2_odd"},
+                                           Variant{"qwen2_odd_sharded", "qwen2_odd"},
+                                           Variant{"qwen2_frames", "qwen2_frames"}),
                          [](const auto& info) { return std::string(info.param.model); });
 
 TEST(Bf16ParityTest, WeightsStoredInBf16) {

@@ -152,7 +152,8 @@ void Files(const Args& args) {
   config.merge = std::stoi(args[3]);
   config.min_pixels = std::stoll(args[4]);
   config.max_pixels = std::stoll(args[5]);
-  const absl::Status written = WriteProcessorFiles(args[0], config, kQwenChatTemplate);
+  const absl::Status written =
+      WriteProcessorFiles(args[0], "Qwen2_5_VLProcessor", config, kQwenChatTemplate);
   if (!written.ok()) OrDie(absl::StatusOr<int>(written));
 }
 

@@ -66,7 +66,8 @@ class ProcessorTest : public ::testing::Test {
     images.patch = 4;
     images.min_pixels = 64;
     images.max_pixels = 4096;
-    ASSERT_TRUE(WriteProcessorFiles(dir_.path(), images, kQwenChatTemplate).ok());
+    ASSERT_TRUE(
+        WriteProcessorFiles(dir_.path(), "Qwen2_5_VLProcessor", images, kQwenChatTemplate).ok());
   }
   std::string LoadError() {
     const auto processor = Processor::Load(dir_.path());
