@@ -59,13 +59,15 @@ void VisitModel(Config& c, Visitor& visit) {
 
 template <typename Config, typename Visitor>
 void VisitData(Config& c, Visitor& visit) {
-  visit("data.train_files", c.train_files, Any("row files (JSONL) of the training questions"));
+  visit("data.train_files", c.train_files,
+        Any("row files (JSONL, JSON) of the training questions"));
   visit("data.val_files", c.val_files, Any("row files of the validation during training"));
-  visit("data.format", c.format, OneOf({"auto", "jsonl"}, "auto = by the file's name"));
+  visit("data.format", c.format,
+        OneOf({"auto", "jsonl", "json"}, "of the row files; auto = by name and first bytes"));
   visit("data.prompt_key", c.prompt_key, Any("column of the question, with <image> marks"));
   visit("data.answer_key", c.answer_key, Any("column of the ground truth"));
-  visit("data.image_key", c.image_key, Any("column of the image paths"));
-  visit("data.video_key", c.video_key, Any("column of the video paths"));
+  visit("data.image_key", c.image_key, Any("column of the images: paths, data URIs or bytes"));
+  visit("data.video_key", c.video_key, Any("column of the videos"));
   visit("data.max_prompt_length", c.max_prompt_length,
         AtLeast(1, "tokens, images expanded; longer rows are skipped and counted"));
   visit("data.max_response_length", c.max_response_length,

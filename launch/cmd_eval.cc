@@ -23,7 +23,7 @@ int RunEval(const Args& args) {
   return ParseAndRun(app, args, [&]() -> absl::Status {
     ZIPRL_ASSIGN_OR_RETURN(const RunConfig config, LoadCommandConfig(config_path, overrides));
     if (config.eval.files.empty())
-      return absl::InvalidArgumentError("eval.files: empty; give JSONL files");
+      return absl::InvalidArgumentError("eval.files: empty; give row files");
     ZIPRL_ASSIGN_OR_RETURN(const auto model, OpenConfiguredModel(config));
     if (config.algorithm.sparsity == "budget") {
       ZIPRL_RETURN_IF_ERROR(ReadBudgetHead(config.model.path + "/trainer_state", *model));

@@ -13,7 +13,7 @@ absl::StatusOr<RunConfig> LoadCommandConfig(const std::string& first,
 
 absl::Status RequireTrainFiles(const RunConfig& config) {
   if (!config.data.train_files.empty()) return absl::OkStatus();
-  return absl::InvalidArgumentError("data.train_files: empty; give JSONL files");
+  return absl::InvalidArgumentError("data.train_files: empty; give row files");
 }
 
 }  // namespace ziprl

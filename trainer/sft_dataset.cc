@@ -1,6 +1,7 @@
 #include "trainer/sft_dataset.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <utility>
 
@@ -10,15 +11,11 @@
 #include "configs/base/status_macros.h"
 #include "model/model.h"
 #include "trainer/data/epoch_order.h"
+#include "trainer/data/prompt_dataset.h"
 #include "trainer/sft_sequence.h"
 
 namespace ziprl {
 namespace {
-
-std::string DirectoryOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "" : path.substr(0, slash);
-}
 
 absl::StatusOr<std::vector<double>> Cumulative(const SftConfig& sft,
                                                const std::vector<double>& sizes) {
@@ -51,19 +48,14 @@ absl::StatusOr<std::unique_ptr<SftDataset>> SftDataset::Open(const RunConfig& co
   if (config.sft.files.empty()) return absl::InvalidArgumentError("sft.files is empty");
   auto out = std::unique_ptr<SftDataset>(new SftDataset());
   const DataConfig& data = config.data;
-  out->options_.prompt_key = data.prompt_key;
-  out->options_.answer_key = data.answer_key;
-  out->options_.image_key = data.image_key;
-  out->options_.video_key = data.video_key;
-  out->options_.system_prompt = data.system_prompt;
-  out->options_.format_prompt = data.format_prompt;
+  out->options_ = RowOptionsOf(data);
   out->options_.require_answer = false;  // dialogues bring their own assistant turns
   out->seed_ = static_cast<uint64_t>(data.seed) ^ DeriveSeed(config.trainer.seed, 0, 0);
   out->shuffle_ = data.shuffle;
   out->max_tokens_ = data.max_prompt_length + data.max_response_length;
   std::vector<double> sizes;
   for (const std::string& path : config.sft.files) {
-    ZIPRL_ASSIGN_OR_RETURN(std::unique_ptr<RowFile> file, RowFile::Open(path));
+    ZIPRL_ASSIGN_OR_RETURN(std::unique_ptr<RowFile> file, RowFile::Open(path, data.format));
     if (file->rows() == 0) return absl::InvalidArgumentError(path + ": holds no rows");
     sizes.push_back(static_cast<double>(file->rows()));
     out->files_.push_back(std::move(file));
@@ -106,12 +98,14 @@ void SftDataset::Seek(int64_t draws) {
 absl::StatusOr<TrainSequence> SftDataset::Load(const Model& model, const Place& place) {
   const RowFile& file = *files_[place.file];
   const auto in_row = [&](const absl::Status& status) { return file.InRow(status, place.row); };
-  ZIPRL_ASSIGN_OR_RETURN(const std::string line, file.Read(place.row));
+  const absl::StatusOr<nlohmann::json> object = file.Read(place.row);
+  if (!object.ok()) return in_row(object.status());
   absl::StatusOr<std::vector<Row>> questions =
-      ParseQuestions(line, options_, DirectoryOf(file.path()), images_);
+      QuestionsOf(*object, options_, DirectoryOf(file.path()), images_);
   if (!questions.ok()) return in_row(questions.status());
   std::vector<TrainSequence> sequences;
   for (Row& row : *questions) {
+    if (const absl::Status read = RefuseVideos(row, options_); !read.ok()) return in_row(read);
     if (row.messages.back().role != "assistant" && !row.answer.empty()) {
       row.messages.push_back({"assistant", {{ContentItem::Kind::kText, row.answer}}});
     }

@@ -1,5 +1,6 @@
 #include "trainer/data/prompt_dataset.h"
 
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -10,11 +11,6 @@
 
 namespace ziprl {
 namespace {
-
-std::string DirectoryOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "" : path.substr(0, slash);
-}
 
 // "data/test.jsonl" -> "test": the source of rows that name none.
 std::string StemOf(const std::string& path) {
@@ -29,7 +25,8 @@ absl::StatusOr<std::unique_ptr<PromptDataset>> PromptDataset::Open(Config config
                                                                    EncodePrompt encode) {
   std::unique_ptr<PromptDataset> data(new PromptDataset(std::move(config), std::move(encode)));
   for (const std::string& path : data->config_.files) {
-    ZIPRL_ASSIGN_OR_RETURN(std::unique_ptr<RowFile> file, RowFile::Open(path));
+    ZIPRL_ASSIGN_OR_RETURN(std::unique_ptr<RowFile> file,
+                           RowFile::Open(path, data->config_.format));
     if (file->rows() == 0) return absl::InvalidArgumentError(path + ": holds no rows");
     data->rows_ += file->rows();
     data->files_.push_back(std::move(file));
@@ -69,8 +66,9 @@ absl::StatusOr<std::optional<Prompt>> PromptDataset::Load(int64_t row, uint64_t 
 
 absl::StatusOr<std::optional<Prompt>> PromptDataset::Build(const RowFile& file, int64_t row_in_file,
                                                            uint64_t id) {
-  ZIPRL_ASSIGN_OR_RETURN(const std::string line, file.Read(row_in_file));
-  ZIPRL_ASSIGN_OR_RETURN(Row row, ParseRow(line, config_.row, DirectoryOf(file.path()), images_));
+  ZIPRL_ASSIGN_OR_RETURN(const nlohmann::json object, file.Read(row_in_file));
+  ZIPRL_ASSIGN_OR_RETURN(Row row, RowOf(object, config_.row, DirectoryOf(file.path()), images_));
+  ZIPRL_RETURN_IF_ERROR(RefuseVideos(row, config_.row));
   if (row.messages.back().role == "assistant") row.messages.pop_back();  // it is the answer
   if (row.messages.empty()) return absl::InvalidArgumentError("holds no turn before the answer");
   Prompt prompt;
@@ -86,15 +84,22 @@ absl::StatusOr<std::optional<Prompt>> PromptDataset::Build(const RowFile& file, 
   return prompt;
 }
 
+RowOptions RowOptionsOf(const DataConfig& data) {
+  RowOptions row;
+  row.prompt_key = data.prompt_key;
+  row.answer_key = data.answer_key;
+  row.image_key = data.image_key;
+  row.video_key = data.video_key;
+  row.system_prompt = data.system_prompt;
+  row.format_prompt = data.format_prompt;
+  return row;
+}
+
 PromptDataset::Config DatasetConfig(const DataConfig& data, std::vector<std::string> files) {
   PromptDataset::Config config;
   config.files = std::move(files);
-  config.row.prompt_key = data.prompt_key;
-  config.row.answer_key = data.answer_key;
-  config.row.image_key = data.image_key;
-  config.row.video_key = data.video_key;
-  config.row.system_prompt = data.system_prompt;
-  config.row.format_prompt = data.format_prompt;
+  config.format = data.format;
+  config.row = RowOptionsOf(data);
   config.max_prompt_length = data.max_prompt_length;
   config.shuffle = data.shuffle;
   config.seed = data.seed;

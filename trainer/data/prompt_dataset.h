@@ -28,6 +28,7 @@ class PromptDataset {
  public:
   struct Config {
     std::vector<std::string> files;  // read one behind the other
+    std::string format = "auto";     // of the files: auto | jsonl | json
     RowOptions row;
     int max_prompt_length = 4096;  // tokens; longer prompts are skipped and counted
     bool shuffle = true;
@@ -69,6 +70,8 @@ class PromptDataset {
   ImageStore images_;
 };
 
+// The columns that a run's configuration names.
+RowOptions RowOptionsOf(const DataConfig& data);
 // A data set of a run's configuration over these files. `processor` must outlive what is returned.
 PromptDataset::Config DatasetConfig(const DataConfig& data, std::vector<std::string> files);
 EncodePrompt EncodeWith(const Processor& processor);

@@ -1,12 +1,14 @@
-// One line of a data file -> one question. Columns:
-//   problem (with one <image> mark per image), answer, images, or
-//   messages / prompt: [{role, content}], with an image item or a mark per image;
-//   images or image: paths relative to the data file, base64 bytes as {"bytes", "path"}, or data
-//   URIs; kind, data_source or source; reward_model.ground_truth as the answer (verl); every other
-//   column is kept for the reward functions.
+// One row of a data file -> one question. Columns, wherever they come from:
+//   EasyR1  problem (one <image> or <video> mark per medium), answer, images, videos;
+//   verl    prompt: [{role, content}] with such marks, reward_model.ground_truth, data_source;
+//   TRL     messages or prompt (turns or text), image or images, solution. Without any mark or
+//           image item the images stand before the first user turn.
+// Media are paths relative to the data file, data URIs, or bytes as {"bytes", "path"}. kind,
+// data_source or source group metrics; every other column is kept for the reward functions.
 #pragma once
 
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -32,17 +34,28 @@ struct Row {
   std::string problem;           // user text as given, marks included
   std::string answer;            // or the final assistant turn, where there is no answer column
   std::vector<MediaRef> images;  // in order of appearance
+  std::vector<MediaRef> videos;  // the same; of paths, references without bytes
   std::string source, kind;
   std::map<std::string, std::string> extra;  // any other column, as JSON text
 };
 
-// Paths are relative to `directory`. Errors name the column, what was given and what is allowed,
-// not the row: the caller knows it.
+// Paths are relative to `directory`. Errors name the column (ColumnOf of row_json.h), what was
+// given and what is allowed, not the row: the caller knows it.
+absl::StatusOr<Row> RowOf(const nlohmann::json& object, const RowOptions& options,
+                          const std::string& directory, ImageStore& images);
+
+// The same for rows whose problem and answer may be lists of equal length: independent questions on
+// the same images, one Row each.
+absl::StatusOr<std::vector<Row>> QuestionsOf(const nlohmann::json& object,
+                                             const RowOptions& options,
+                                             const std::string& directory, ImageStore& images);
+
+// The error of a row with videos: nothing reads them yet.
+absl::Status RefuseVideos(const Row& row, const RowOptions& options);
+
+// Both for a row that is one line of JSON.
 absl::StatusOr<Row> ParseRow(const std::string& line, const RowOptions& options,
                              const std::string& directory, ImageStore& images);
-
-// The same for lines whose problem and answer may be lists of equal length: independent questions
-// on the same images, one Row each.
 absl::StatusOr<std::vector<Row>> ParseQuestions(const std::string& line, const RowOptions& options,
                                                 const std::string& directory, ImageStore& images);
 

@@ -1,9 +1,10 @@
-// A JSONL file as numbered rows: opening reads it once for the places of its lines, rows are read
-// on demand. Lines of blanks are no rows. Thread-safe after opening.
+// A data file as numbered rows, read on demand: JSONL, JSON (an array of objects) or Parquet.
+// Thread-safe after opening.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -13,27 +14,35 @@ namespace ziprl {
 
 class RowFile {
  public:
-  static absl::StatusOr<std::unique_ptr<RowFile>> Open(const std::string& path);
-  ~RowFile();
+  // `format`: auto (by name and first bytes) | jsonl | json | parquet. Errors name the file.
+  static absl::StatusOr<std::unique_ptr<RowFile>> Open(const std::string& path,
+                                                       const std::string& format = "auto");
+  virtual ~RowFile() = default;
 
-  int64_t rows() const { return static_cast<int64_t>(begins_.size()); }
   const std::string& path() const { return path_; }
+  virtual int64_t rows() const = 0;
 
-  // The line of row `row`, 0-based.
-  absl::StatusOr<std::string> Read(int64_t row) const;
+  // The columns of row `row`, 0-based. OutOfRange for any other.
+  virtual absl::StatusOr<nlohmann::json> Read(int64_t row) const = 0;
 
-  // STATUS with "FILE:LINE: row ROW: " before its message, both counted from 1. Reads the file up
-  // to the row, to count its lines.
+  // Rows one behind the other, each with its own error; for passes over a whole file.
+  using Rows = std::vector<absl::StatusOr<nlohmann::json>>;
+  virtual Rows ReadMany(int64_t begin, int64_t count) const = 0;
+
+  // Line on which the row begins, from 1; 0 where a file has no lines.
+  virtual int64_t LineOf(int64_t row) const = 0;
+
+  // STATUS with "FILE:LINE: row ROW: " before its message, both counted from 1.
   absl::Status InRow(const absl::Status& status, int64_t row) const;
 
- private:
-  RowFile(std::string path, int descriptor) : path_(std::move(path)), descriptor_(descriptor) {}
-  absl::Status Index();
+ protected:
+  explicit RowFile(std::string path) : path_(std::move(path)) {}
 
-  std::string path_;
-  int descriptor_;
-  std::vector<uint64_t> begins_;  // of each row's line
-  uint64_t size_ = 0;             // bytes of the file
+ private:
+  const std::string path_;
 };
+
+// "data/x.jsonl" -> "data", "x.jsonl" -> "": what relative paths in the file's rows start from.
+std::string DirectoryOf(const std::string& path);
 
 }  // namespace ziprl

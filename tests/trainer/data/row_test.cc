@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "tests/trainer/data/scratch.h"
 #include "trainer/data/image_store.h"
+#include "trainer/data/row_json.h"
 
 namespace ziprl {
 namespace {
@@ -89,6 +92,50 @@ TEST_F(RowTest, VerlRow) {
   EXPECT_EQ(row->extra.count("reward_model"), 1);
 }
 
+TEST_F(RowTest, TrlRows) {
+  for (const char* line :
+       {R"({"prompt": [{"role": "system", "content": "S"}, {"role": "user", "content": "What?"}],
+            "image": "a.png", "solution": "7"})",
+        R"({"prompt": [{"role": "system", "content": "S"}, {"role": "user", "content":
+            [{"type": "image", "text": null}, {"type": "text", "text": "What?"}]}],
+            "images": ["a.png"], "answer": "7", "solution": "8"})"}) {
+    const auto row = Parse(line);
+    ASSERT_TRUE(row.ok()) << row.status();
+    EXPECT_EQ(Shape(*row), "system:S|user:<I>What?|");
+    EXPECT_EQ(row->answer, "7");
+    EXPECT_EQ(row->extra.count("solution"), 1);  // rewards may ask for it by its name
+  }
+  const auto plain = Parse(R"({"prompt": "What?", "images": ["a.png", "b.png"], "solution": "7"})");
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  EXPECT_EQ(Shape(*plain), "user:<I><I>What?|");
+}
+
+TEST_F(RowTest, KeysNameColumnsAndTheirMembers) {
+  options_.prompt_key = "turns";
+  options_.answer_key = "meta.label.text";
+  options_.image_key = "pictures";
+  const auto row = Parse(R"({"turns": [{"role": "user", "content": "<image>What?"}],
+      "pictures": [{"image": "file://a.png"}], "meta": {"label": {"text": "x"}, "id": 3}})");
+  ASSERT_TRUE(row.ok()) << row.status();
+  EXPECT_EQ(Shape(*row), "user:<I>What?|");
+  EXPECT_EQ(row->answer, "x");
+  EXPECT_EQ(row->extra,
+            (std::map<std::string, std::string>{{"meta", R"({"id":3,"label":{"text":"x"}})"}}));
+}
+
+TEST_F(RowTest, VideosAreReferences) {
+  const auto row = Parse(R"({"problem": "<image><video>What?", "answer": "x", "images": ["a.png"],
+      "videos": ["clips/none.mp4"]})");
+  ASSERT_TRUE(row.ok()) << row.status();
+  ASSERT_EQ(row->videos.size(), 1);
+  EXPECT_EQ(row->videos[0].source, scratch_.dir() + "/clips/none.mp4");
+  EXPECT_EQ(row->videos[0].bytes, nullptr);
+  EXPECT_EQ(row->problem, "<image><video>What?");
+  const absl::Status refused = RefuseVideos(*row, options_);
+  EXPECT_TRUE(absl::IsUnimplemented(refused)) << refused;
+  EXPECT_EQ(ColumnOf(refused), "videos");
+}
+
 TEST_F(RowTest, ImageForms) {
   for (const char* image : {R"("a.png")", R"({"path": "a.png"})",
                             R"({"bytes": null, "path": "a.png"})", R"({"bytes": "aW1hZ2UgYQ=="})",
@@ -148,6 +195,16 @@ TEST_F(RowTest, AnswerMayBeMissingWhereItIsNotNeeded) {
   EXPECT_TRUE(Parse(R"({"problem": "A?"})").ok());
 }
 
+TEST_F(RowTest, ErrorsKnowTheirColumn) {
+  EXPECT_EQ(ColumnOf(Parse(R"({"answer": "x"})").status()), "problem");
+  EXPECT_EQ(ColumnOf(Parse(R"({"problem": "x"})").status()), "answer");
+  EXPECT_EQ(ColumnOf(Parse(R"({"problem": "<image>", "answer": "x"})").status()), "images");
+  EXPECT_EQ(ColumnOf(Parse(R"({"problem": "<image>", "answer": "", "image": 3})").status()),
+            "image");
+  EXPECT_EQ(ColumnOf(Parse(R"({"messages": [{"role": "user"}]})").status()), "messages");
+  EXPECT_EQ(ColumnOf(Parse("{").status()), "");
+}
+
 struct BadRow {
   const char* line;
   const char* in_error;
@@ -181,6 +238,13 @@ INSTANTIATE_TEST_SUITE_P(
         BadRow{R"({"problem": "<image>", "answer": "x", "images": [{}]})", "allowed is a path"},
         BadRow{R"({"problem": "<image>", "answer": "x", "images": ["data:x"]})", "data URI"},
         BadRow{R"({"problem": "x", "answer": "x", "videos": ["v.mp4"]})", "videos"},
+        BadRow{R"({"problem": "<video>", "answer": "x"})", "1 <video> marks but 0 videos"},
+        BadRow{R"({"prompt": [{"role": "user", "content": "x"}], "images": [{"bytes": "eA=="}],
+                   "reward_model": {"ground_truth": "x"}})",
+               "0 <image> marks but 1 images"},
+        BadRow{R"({"prompt": [{"role": "user", "content": "<image>"}], "answer": "x",
+                   "images": [{"bytes": "eA=="}, {"bytes": "eA=="}]})",
+               "1 <image> marks but 2 images"},
         BadRow{R"({"messages": [], "answer": "x"})", "no user turn"},
         BadRow{R"({"messages": [{"role": "tool", "content": "x"}]})", "role 'tool'"},
         BadRow{R"({"messages": [{"role": "user"}]})", "'content'"},
@@ -188,6 +252,13 @@ INSTANTIATE_TEST_SUITE_P(
         BadRow{R"({"messages": [{"role": "user", "content": 3}]})", "content is number"},
         BadRow{R"({"messages": [{"role": "user", "content": [{"type": "audio"}]}]})", "\"audio\""},
         BadRow{R"({"messages": [{"role": "user", "content": [{"type": 3}]}]})", "type 3"}));
+
+TEST(RowJsonTest, RefusesWhatIsNestedTooDeep) {
+  const std::string deep(100'000, '[');
+  const absl::Status status = ParseRowObject("{\"a\": " + deep).status();
+  EXPECT_NE(std::string(status.message()).find("nested 100001 deep"), std::string::npos) << status;
+  EXPECT_TRUE(ParseRowObject("{\"a\": \"" + deep + "\\\"[\"}").ok());
+}
 
 TEST(ImageStoreTest, LetsGoOfWhatNobodyHolds) {
   const Scratch scratch;
