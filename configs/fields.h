@@ -60,10 +60,13 @@ void VisitModel(Config& c, Visitor& visit) {
 template <typename Config, typename Visitor>
 void VisitData(Config& c, Visitor& visit) {
   visit("data.train_files", c.train_files,
-        Any("row files (JSONL, JSON) of the training questions"));
+        Any("row files (JSONL, JSON, Parquet) or globs of the training questions"));
   visit("data.val_files", c.val_files, Any("row files of the validation during training"));
+  visit("data.weights", c.weights,
+        AtLeast(0, "sampling weight per entry of train_files; empty = by their rows"));
   visit("data.format", c.format,
-        OneOf({"auto", "jsonl", "json"}, "of the row files; auto = by name and first bytes"));
+        OneOf({"auto", "jsonl", "json", "parquet"},
+              "of the row files; auto = by name and first bytes"));
   visit("data.prompt_key", c.prompt_key, Any("column of the question, with <image> marks"));
   visit("data.answer_key", c.answer_key, Any("column of the ground truth"));
   visit("data.image_key", c.image_key, Any("column of the images: paths, data URIs or bytes"));
@@ -74,6 +77,16 @@ void VisitData(Config& c, Visitor& visit) {
         AtLeast(1, "tokens, end token included"));
   visit("data.shuffle", c.shuffle, Any("a new order each epoch"));
   visit("data.seed", c.seed, Any("of the epoch order"));
+  visit("data.shuffle_buffer_mb", c.shuffle_buffer_mb,
+        Between(1, 1 << 20,
+                "decoded Parquet row groups held; data that needs more is shuffled by row groups, "
+                "then within windows of half as much"));
+  visit("data.val_fraction", c.val_fraction,
+        Between(0, 1,
+                "of the values of val_key whose rows leave train_files for the validation; 0 = "
+                "none"));
+  visit("data.val_key", c.val_key,
+        Any("column (or member a.b) by whose hash val_fraction splits; empty = prompt_key"));
   visit("data.min_pixels", c.min_pixels, AtLeast(0, "pixels an image; 0 = the checkpoint's"));
   visit("data.max_pixels", c.max_pixels, AtLeast(0, "pixels an image; 0 = the checkpoint's"));
   visit("data.system_prompt", c.system_prompt, Any("empty = the chat template's default"));
@@ -202,7 +215,8 @@ void VisitEval(Config& c, Visitor& visit) {
 template <typename Config, typename Visitor>
 void VisitSft(Config& c, Visitor& visit) {
   visit("sft.files", c.files, Any("row files with messages, or question and answer"));
-  visit("sft.weights", c.weights, AtLeast(0, "sampling weight per file; empty = all 1"));
+  visit("sft.weights", c.weights,
+        AtLeast(0, "sampling weight per entry of sft.files; empty = by their rows"));
   visit("sft.batch_size", c.batch_size, AtLeast(1, "rows per optimizer step"));
   visit("sft.steps", c.steps, AtLeast(1, "optimizer steps"));
   VisitOptim("sft.optim.", c.optim, visit);

@@ -1,6 +1,7 @@
 #include "configs/run_config.h"
 
 #include <cmath>
+#include <numeric>
 #include <type_traits>
 
 #include "absl/strings/str_cat.h"
@@ -95,6 +96,25 @@ std::optional<FieldError> CheckColocated(const RunConfig& c) {
                    ") and no rank is a rollout's; leave cluster.rollout out")};
 }
 
+std::optional<FieldError> CheckData(const DataConfig& c) {
+  if (c.max_pixels > 0 && c.max_pixels < c.min_pixels) {
+    return FieldError{"data.max_pixels", absl::StrCat("data.max_pixels = ", c.max_pixels,
+                                                      ": below data.min_pixels = ", c.min_pixels)};
+  }
+  if (c.val_fraction > 0 && !c.val_files.empty()) {
+    return FieldError{"data.val_fraction",
+                      absl::StrCat("data.val_fraction = ", c.val_fraction,
+                                   ": data.val_files are given too, allowed is one of them")};
+  }
+  if (c.val_fraction == 1) {
+    return FieldError{"data.val_fraction", "data.val_fraction = 1: leaves nothing to train on"};
+  }
+  if (!c.weights.empty() && std::accumulate(c.weights.begin(), c.weights.end(), 0.0) == 0) {
+    return FieldError{"data.weights", "data.weights: not all may be 0"};
+  }
+  return CheckWeights("data.weights", c.weights.size(), "data.train_files", c.train_files.size());
+}
+
 // Rules that join several fields.
 std::optional<FieldError> FindContradiction(const RunConfig& c) {
   if (c.rollout.thresholds.empty()) {
@@ -113,12 +133,8 @@ std::optional<FieldError> FindContradiction(const RunConfig& c) {
                       absl::StrCat("algorithm.selection = ", c.algorithm.selection,
                                    ": algorithm.sparsity = stochastic needs replay")};
   }
-  if (c.data.max_pixels > 0 && c.data.max_pixels < c.data.min_pixels) {
-    return FieldError{"data.max_pixels",
-                      absl::StrCat("data.max_pixels = ", c.data.max_pixels,
-                                   ": below data.min_pixels = ", c.data.min_pixels)};
-  }
   if (auto error = CheckColocated(c)) return error;
+  if (auto error = CheckData(c.data)) return error;
   if (auto error = CheckBetas("actor.optim", c.actor.optim)) return error;
   if (auto error = CheckBetas("sft.optim", c.sft.optim)) return error;
   if (auto error = CheckWeights("reward.weights", c.reward.weights.size(), "reward.functions",

@@ -20,6 +20,7 @@ struct ModelConfig {
 struct DataConfig {
   std::vector<std::string> train_files;
   std::vector<std::string> val_files;
+  std::vector<double> weights;  // one per entry of train_files; empty = by their rows
   std::string format = "auto";
   std::string prompt_key = "problem", answer_key = "answer", image_key = "images",
               video_key = "videos";
@@ -27,6 +28,9 @@ struct DataConfig {
   int max_response_length = 256;  // tokens, end token included
   bool shuffle = true;
   int64_t seed = 0;                        // of the epoch order
+  int64_t shuffle_buffer_mb = 512;         // of decoded row groups (Parquet)
+  double val_fraction = 0;                 // of val_key's values, held out of train_files
+  std::string val_key;                     // empty = prompt_key
   int64_t min_pixels = 0, max_pixels = 0;  // 0 = the checkpoint's
   std::string system_prompt;               // empty = the template's default
   std::string format_prompt;               // appended to every problem

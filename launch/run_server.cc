@@ -15,9 +15,8 @@ absl::StatusOr<std::unique_ptr<RunServer>> RunServer::Start(const RunConfig& con
   std::unique_ptr<RunServer> out(new RunServer);
   ZIPRL_ASSIGN_OR_RETURN(out->processor_, Processor::Load(config.model.path));
   LimitPixels(config.data, *out->processor_);
-  ZIPRL_ASSIGN_OR_RETURN(auto data,
-                         PromptDataset::Open(DatasetConfig(config.data, config.data.train_files),
-                                             EncodeWith(*out->processor_)));
+  ZIPRL_ASSIGN_OR_RETURN(
+      auto data, PromptDataset::Open(TrainDataConfig(config.data), EncodeWith(*out->processor_)));
   out->runs_ = std::make_unique<RunFactory>(config, std::move(data));
   CoordinatorHandler::Config handler;
   ZIPRL_ASSIGN_OR_RETURN(handler.identity, IdentityOf(config));

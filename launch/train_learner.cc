@@ -15,9 +15,8 @@ absl::StatusOr<LearnerSide> LearnerSide::Make(const RunConfig& config,
   if (config.algorithm.beta > 0) {
     ZIPRL_ASSIGN_OR_RETURN(side.reference, OpenConfiguredModel(config));
   }
-  ZIPRL_ASSIGN_OR_RETURN(side.data,
-                         PromptDataset::Open(DatasetConfig(config.data, config.data.train_files),
-                                             EncodeWith(ModelProcessor(*side.model))));
+  ZIPRL_ASSIGN_OR_RETURN(side.data, PromptDataset::Open(TrainDataConfig(config.data),
+                                                        EncodeWith(ModelProcessor(*side.model))));
   ZIPRL_ASSIGN_OR_RETURN(side.learner,
                          Learner::Create(config, side.model, side.features, side.reference,
                                          TotalSteps(config, side.data->rows()), communicator));
@@ -41,11 +40,12 @@ TrainParts PartsOf(const RunConfig& config, const LearnerSide& side, Learner* le
     learner->ReleaseParams(/*changed=*/true);
     return read;
   };
-  if (config.data.val_files.empty()) return parts;
-  parts.validate = [&config, &side, learner](int64_t) -> absl::StatusOr<Metrics> {
+  const bool held_out = config.data.val_fraction > 0;
+  if (config.data.val_files.empty() && !held_out) return parts;
+  parts.validate = [&config, &side, learner, held_out](int64_t) -> absl::StatusOr<Metrics> {
     ZIPRL_RETURN_IF_ERROR(learner->GatherParams());
     const auto summary =
-        EvaluateModel(config, side.model, side.features, config.data.val_files, "");
+        EvaluateModel(config, side.model, side.features, config.data.val_files, "", held_out);
     learner->ReleaseParams(/*changed=*/false);
     if (!summary.ok()) return summary.status();
     return EvalMetrics(*summary);

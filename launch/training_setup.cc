@@ -30,8 +30,10 @@ absl::StatusOr<EvalSummary> EvaluateModel(const RunConfig& config,
                                           std::shared_ptr<const Model> model,
                                           std::shared_ptr<VisualFeatures> features,
                                           const std::vector<std::string>& files,
-                                          const std::string& lines) {
-  PromptDataset::Config dataset = DatasetConfig(config.data, files);
+                                          const std::string& lines, bool held_out) {
+  PromptDataset::Config dataset =
+      held_out ? HeldOutDataConfig(config.data) : DatasetConfig(config.data, files);
+  dataset.threads = config.trainer.threads;
   dataset.shuffle = config.eval.limit > 0;  // a limit takes the first rows of a fixed order
   dataset.seed = 0;
   ZIPRL_ASSIGN_OR_RETURN(const auto data,

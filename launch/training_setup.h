@@ -22,11 +22,12 @@ absl::StatusOr<std::shared_ptr<Model>> OpenConfiguredModel(const RunConfig& conf
 absl::StatusOr<GroupScorer> OpenScorer(const RewardConfig& config, const RpcSecurity& security);
 
 // Evaluates the model on `files` at eval.thresholds, with the run's selection settings and eval
-// temperature. `lines`: file for one JSON line per question; empty = none.
+// temperature. `lines`: file for one JSON line per question; empty = none. `held_out`: on the rows
+// that data.val_fraction holds out instead of `files`.
 absl::StatusOr<EvalSummary> EvaluateModel(const RunConfig& config,
                                           std::shared_ptr<const Model> model,
                                           std::shared_ptr<VisualFeatures> features,
                                           const std::vector<std::string>& files,
-                                          const std::string& lines);
+                                          const std::string& lines, bool held_out = false);
 
 }  // namespace ziprl

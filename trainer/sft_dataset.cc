@@ -10,8 +10,8 @@
 #include "configs/base/parallel.h"
 #include "configs/base/status_macros.h"
 #include "model/model.h"
-#include "trainer/data/epoch_order.h"
 #include "trainer/data/prompt_dataset.h"
+#include "trainer/data/row_group_cache.h"
 #include "trainer/sft_sequence.h"
 
 namespace ziprl {
@@ -53,50 +53,51 @@ absl::StatusOr<std::unique_ptr<SftDataset>> SftDataset::Open(const RunConfig& co
   out->seed_ = static_cast<uint64_t>(data.seed) ^ DeriveSeed(config.trainer.seed, 0, 0);
   out->shuffle_ = data.shuffle;
   out->max_tokens_ = data.max_prompt_length + data.max_response_length;
+  const auto cache = std::make_shared<RowGroupCache>(data.shuffle_buffer_mb << 20);
+  out->window_bytes_ = cache->limit() / 2 / static_cast<int64_t>(config.sft.files.size());
   std::vector<double> sizes;
-  for (const std::string& path : config.sft.files) {
-    ZIPRL_ASSIGN_OR_RETURN(std::unique_ptr<RowFile> file, RowFile::Open(path, data.format));
-    if (file->rows() == 0) return absl::InvalidArgumentError(path + ": holds no rows");
-    sizes.push_back(static_cast<double>(file->rows()));
-    out->files_.push_back(std::move(file));
+  for (const std::string& entry : config.sft.files) {
+    Source source;
+    ZIPRL_ASSIGN_OR_RETURN(source.set, RowSet::Open({entry}, data.format, out->options_, cache));
+    sizes.push_back(static_cast<double>(source.set->rows()));
+    out->sources_.push_back(std::move(source));
   }
   ZIPRL_ASSIGN_OR_RETURN(out->cumulative_, Cumulative(config.sft, sizes));
-  out->drawn_.assign(out->files_.size(), 0);
   return out;
 }
 
 int64_t SftDataset::rows() const {
   int64_t total = 0;
-  for (const auto& file : files_) total += file->rows();
+  for (const Source& source : sources_) total += source.set->rows();
   return total;
 }
 
-SftDataset::Place SftDataset::Draw() {
+RowSet::Place SftDataset::Draw() {
   const auto number = static_cast<uint64_t>(draws_++);
   const double u = PhiloxUniform53(seed_, static_cast<uint32_t>(number),
                                    static_cast<uint32_t>(number >> 32), 0, RngStream::kSft);
-  Place place;
-  while (place.file + 1 < static_cast<int>(files_.size()) && u >= cumulative_[place.file]) {
-    ++place.file;
+  size_t drawn_from = 0;
+  while (drawn_from + 1 < sources_.size() && u >= cumulative_[drawn_from]) ++drawn_from;
+  Source& source = sources_[drawn_from];
+  const int64_t rows = source.set->rows(), drawn = source.drawn++;
+  if (!shuffle_) return source.set->PlaceOf(drawn % rows);
+  if (source.epoch != drawn / rows) {
+    const uint64_t seed = DeriveSeed(seed_, drawn_from, 1);
+    source.epoch = drawn / rows;
+    source.order.emplace(source.set->units(), window_bytes_, static_cast<int64_t>(seed),
+                         source.epoch);
   }
-  const int64_t rows = files_[place.file]->rows();
-  const int64_t drawn = drawn_[place.file]++;
-  place.row = drawn % rows;
-  if (shuffle_) {
-    const auto seed = static_cast<int64_t>(DeriveSeed(seed_, place.file, 1));
-    place.row = EpochOrder(rows, seed, drawn / rows).RowAt(drawn % rows);
-  }
-  return place;
+  return source.set->PlaceOf(source.order->RowAt(drawn % rows));
 }
 
 void SftDataset::Seek(int64_t draws) {
   draws_ = 0;
-  drawn_.assign(files_.size(), 0);
+  for (Source& source : sources_) source.drawn = 0;
   while (draws_ < draws) Draw();
 }
 
-absl::StatusOr<TrainSequence> SftDataset::Load(const Model& model, const Place& place) {
-  const RowFile& file = *files_[place.file];
+absl::StatusOr<TrainSequence> SftDataset::Load(const Model& model, const RowSet::Place& place) {
+  const RowFile& file = *place.file;
   const auto in_row = [&](const absl::Status& status) { return file.InRow(status, place.row); };
   const absl::StatusOr<nlohmann::json> object = file.Read(place.row);
   if (!object.ok()) return in_row(object.status());
@@ -122,7 +123,7 @@ absl::StatusOr<std::vector<TrainSequence>> SftDataset::Next(const Model& model, 
   std::vector<TrainSequence> out;
   int64_t fruitless = 0;
   while (static_cast<int>(out.size()) < count) {
-    std::vector<Place> places;
+    std::vector<RowSet::Place> places;
     for (int i = static_cast<int>(out.size()); i < count; ++i) places.push_back(Draw());
     std::vector<absl::StatusOr<TrainSequence>> loaded(places.size(), TrainSequence());
     ParallelUnits(static_cast<int>(places.size()), threads,

@@ -1,9 +1,11 @@
-// The rows of supervised fine-tuning in the order they are drawn: files by weight, each file's rows
-// epoch by epoch in a shuffled order. A function of the seed and the draw's number alone. No torch.
+// The rows of supervised fine-tuning in the order they are drawn: entries of sft.files (paths or
+// globs) by weight, each one's rows epoch by epoch in a shuffled order. A function of the seed and
+// the draw's number alone. No torch.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,7 +14,8 @@
 #include "trainer/batch.h"
 #include "trainer/data/image_store.h"
 #include "trainer/data/row.h"
-#include "trainer/data/row_file.h"
+#include "trainer/data/row_order.h"
+#include "trainer/data/row_set.h"
 
 namespace ziprl {
 
@@ -32,21 +35,23 @@ class SftDataset {
   int64_t rows() const;
 
  private:
-  struct Place {
-    int file = 0;
-    int64_t row = 0;
+  struct Source {  // the files of an entry of sft.files
+    std::unique_ptr<RowSet> set;
+    int64_t drawn = 0;
+    int64_t epoch = -1;  // of `order`
+    std::optional<RowOrder> order;
   };
   SftDataset() = default;
-  Place Draw();
-  absl::StatusOr<TrainSequence> Load(const Model& model, const Place& place);
+  RowSet::Place Draw();
+  absl::StatusOr<TrainSequence> Load(const Model& model, const RowSet::Place& place);
 
   RowOptions options_;
   uint64_t seed_ = 0;
   bool shuffle_ = true;
   int max_tokens_ = 0;
-  std::vector<std::unique_ptr<RowFile>> files_;
+  int64_t window_bytes_ = 0;  // of each source's order
+  std::vector<Source> sources_;
   std::vector<double> cumulative_;  // of the weights, ending in 1
-  std::vector<int64_t> drawn_;      // per file
   int64_t draws_ = 0, skipped_ = 0;
   ImageStore images_;
 };

@@ -159,6 +159,7 @@ absl::Status TrainRun::Restore() {
   ZIPRL_ASSIGN_OR_RETURN(const std::optional<CheckpointState> from, ResolveResume(config_));
   if (!from.has_value()) return absl::OkStatus();
   ZIPRL_ASSIGN_OR_RETURN(state_, LoopStateFromJson(from->loop_state));
+  ZIPRL_RETURN_IF_ERROR(CheckSameRows(state_, parts_.data->rows()));
   ZIPRL_RETURN_IF_ERROR(parts_.read_model(from->dir));
   ZIPRL_RETURN_IF_ERROR(parts_.learner->LoadState(from->trainer_state));
   parts_.data->Seek(state_.position);
@@ -237,6 +238,7 @@ absl::Status TrainRun::Step(Coordinator& coordinator) {
   timer.Lap("update_actor", metrics);
   ++state_.step;
   state_.position = groups.back().prompt.id + 1;
+  state_.rows = parts_.data->rows();
   result_.interrupted = parts_.stop_requested();
   if (!IsLast() && !result_.interrupted) {
     ZIPRL_RETURN_IF_ERROR(Publish());
@@ -340,20 +342,22 @@ absl::Status TrainRun::Save() {
 
 int64_t TotalSteps(const RunConfig& config, int64_t rows) {
   if (config.trainer.max_steps > 0) return config.trainer.max_steps;
-  return std::max<int64_t>(
-      1, config.trainer.total_epochs * rows / std::max(config.actor.global_batch_size, 1));
+  return std::max<int64_t>(1, config.trainer.total_epochs * TrainRows(config.data, rows) /
+                                  std::max(config.actor.global_batch_size, 1));
 }
 
 std::string DerivedSizes(const RunConfig& config, int64_t rows) {
   const int64_t prompts = config.actor.global_batch_size, n = config.rollout.n;
+  const int64_t steps = TotalSteps(config, rows);
+  rows = TrainRows(config.data, rows);
   const double steps_per_epoch = static_cast<double>(rows) / static_cast<double>(prompts);
   return absl::StrFormat(
       "step: %d prompts x %d samples = %d completions (batch size %d counted in prompts, %d "
       "counted "
       "in completions as TRL does)\n"
       "epoch: %d prompts = %d completions = %.2f steps; run: %d steps = %.2f epochs",
-      prompts, n, prompts * n, prompts, prompts * n, rows, rows * n, steps_per_epoch,
-      TotalSteps(config, rows), static_cast<double>(TotalSteps(config, rows)) / steps_per_epoch);
+      prompts, n, prompts * n, prompts, prompts * n, rows, rows * n, steps_per_epoch, steps,
+      static_cast<double>(steps) / steps_per_epoch);
 }
 
 absl::StatusOr<TrainResult> RunTraining(const RunConfig& config, TrainParts parts) {

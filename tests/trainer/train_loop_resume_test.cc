@@ -106,6 +106,19 @@ INSTANTIATE_TEST_SUITE_P(
       return name;
     });
 
+TEST_F(TrainLoopTest, OtherRowsThanTheCheckpointsAreRefused) {
+  config_.trainer.max_steps = 1;
+  ASSERT_TRUE(Process()->Run().ok());
+  const std::string rows = scratch_.Read("train.jsonl");
+  scratch_.Write("train.jsonl", rows + R"({"problem": "one more", "answer": "a"})");
+  config_.trainer.max_steps = 2;
+  const absl::Status refused = Process()->Run().status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+  EXPECT_NE(std::string(refused.message()).find("the same rows only"), std::string::npos);
+  scratch_.Write("train.jsonl", rows);
+  EXPECT_TRUE(Process()->Run().ok());
+}
+
 TEST_F(TrainLoopTest, AFolderOfSomethingElseIsRefused) {
   std::filesystem::create_directory(scratch_.Path("run"));
   scratch_.Write("run/metrics.jsonl", "{}");
@@ -126,12 +139,14 @@ TEST(LoopStateTest, RoundTrip) {
   LoopState state;
   state.step = 7;
   state.position = 1234567890123;
+  state.rows = 55;
   state.bad_steps = 2;
   state.best = 0.1 + 0.2;
   const auto back = LoopStateFromJson(LoopStateToJson(state));
   ASSERT_TRUE(back.ok()) << back.status();
   EXPECT_EQ(back->step, 7);
   EXPECT_EQ(back->position, 1234567890123u);
+  EXPECT_EQ(back->rows, 55);
   EXPECT_EQ(back->bad_steps, 2);
   EXPECT_EQ(back->best, 0.1 + 0.2);
   state.best.reset();

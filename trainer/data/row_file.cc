@@ -9,10 +9,13 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "trainer/data/parquet_file.h"
 #include "trainer/data/text_file.h"
 
 namespace ziprl {
 namespace {
+
+constexpr int64_t kCacheBytes = 256 << 20;  // of a file that is opened by itself
 
 // What the file holds, by its name and first bytes.
 std::string FormatOf(const std::string& path) {
@@ -29,13 +32,16 @@ std::string FormatOf(const std::string& path) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RowFile>> RowFile::Open(const std::string& path,
-                                                       const std::string& format) {
+                                                       const std::string& format,
+                                                       std::shared_ptr<RowGroupCache> cache) {
   const std::string known = format == "auto" ? FormatOf(path) : format;
   if (known == "jsonl") return TextFile::Open(path, TextFile::Kind::kLines);
   if (known == "json") return TextFile::Open(path, TextFile::Kind::kArray);
-  return absl::UnimplementedError(
-      absl::StrCat(path, ": format '", known, "', allowed are jsonl and json"));
+  if (cache == nullptr) cache = std::make_shared<RowGroupCache>(kCacheBytes);
+  return ParquetFile::Open(path, std::move(cache));
 }
+
+absl::Status RowFile::CheckColumns(const RowOptions&) const { return absl::OkStatus(); }
 
 absl::Status RowFile::InRow(const absl::Status& status, int64_t row) const {
   const int64_t line = LineOf(row);

@@ -17,6 +17,7 @@
 namespace ziprl {
 namespace {
 
+constexpr int64_t kUnit = 8192;        // rows
 constexpr size_t kChunk = 4 << 20;     // bytes read at a time for the index
 constexpr uint64_t kBlock = 16 << 10;  // bytes after which the next row begins a new block
 
@@ -141,7 +142,8 @@ absl::StatusOr<nlohmann::json> TextFile::Read(int64_t row) const {
   return ParseRowObject(text);
 }
 
-RowFile::Rows TextFile::ReadMany(int64_t begin, int64_t count) const {
+RowFile::Rows TextFile::ReadMany(int64_t begin, int64_t count,
+                                 const std::vector<std::string>&) const {
   Rows out;
   const int64_t end = std::min(begin + count, rows_);
   for (int64_t row = begin; row < end;) {
@@ -153,6 +155,14 @@ RowFile::Rows TextFile::ReadMany(int64_t begin, int64_t count) const {
     }
   }
   return out;
+}
+
+// Cut into pieces, so that they mix with the row groups of other files.
+std::vector<RowFile::Unit> TextFile::Units() const {
+  std::vector<Unit> units;
+  for (int64_t row = 0; row < rows_; row += kUnit)
+    units.push_back({std::min(kUnit, rows_ - row), 0});
+  return units;
 }
 
 int64_t TextFile::LineOf(int64_t row) const {

@@ -15,8 +15,10 @@ class TextFile : public RowFile {
 
   int64_t rows() const override { return rows_; }
   absl::StatusOr<nlohmann::json> Read(int64_t row) const override;
-  Rows ReadMany(int64_t begin, int64_t count) const override;
+  Rows ReadMany(int64_t begin, int64_t count,
+                const std::vector<std::string>& columns) const override;
   int64_t LineOf(int64_t row) const override;
+  std::vector<Unit> Units() const override;
 
   // The text of row `row`, 0-based.
   absl::StatusOr<std::string> ReadText(int64_t row) const;

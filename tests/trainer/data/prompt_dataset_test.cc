@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -113,6 +114,98 @@ TEST_F(PromptDatasetTest, SeveralFilesAreOneDataSet) {
   EXPECT_EQ(seen, "q0q1q2q3q4");
 }
 
+TEST_F(PromptDatasetTest, GlobsAreTheirFilesInOrder) {
+  config_.shuffle = false;
+  for (const char* name : {"b-2.jsonl", "b-10.jsonl", "a.jsonl", "b-1.txt"}) {
+    scratch_.Write(name, R"({"problem": ")" + std::string(name) + R"(", "answer": ""})");
+  }
+  scratch_.Write("[x].jsonl", R"({"problem": "x", "answer": ""})");  // a file's own name
+  config_.files = {scratch_.Path("b-*.jsonl"), scratch_.Path("[x].jsonl"),
+                   scratch_.Path("?.jsonl")};
+  const auto data = *PromptDataset::Open(config_, Encode);
+  std::string seen;
+  for (int64_t i = 0; i < data->rows(); ++i) seen += data->Next()->problem + " ";
+  EXPECT_EQ(seen, "b-10.jsonl b-2.jsonl x a.jsonl ");
+  config_.files = {scratch_.Path("c*.jsonl")};
+  const absl::Status none = PromptDataset::Open(config_, Encode).status();
+  EXPECT_TRUE(absl::IsNotFound(none)) << none;
+  EXPECT_NE(std::string(none.message()).find("c*.jsonl: matches no file"), std::string::npos);
+}
+
+TEST_F(PromptDatasetTest, WeightsSayHowOftenAnEntryIsDrawn) {
+  config_.files = {scratch_.Write("a.jsonl", Rows(0, 100)),
+                   scratch_.Write("b.jsonl", Rows(100, 110))};
+  config_.weights = {1, 3};
+  const auto data = *PromptDataset::Open(config_, Encode);
+  EXPECT_EQ(data->rows(), 110);
+  std::map<std::string, std::map<std::string, int>> drawn;
+  std::vector<uint64_t> ids;
+  std::vector<std::string> problems;
+  for (int i = 0; i < 400; ++i) {
+    const Prompt prompt = *data->Next();
+    ++drawn[prompt.source][prompt.problem];
+    EXPECT_EQ(prompt.problem, "q" + std::to_string(prompt.row));
+    ids.push_back(prompt.id);
+    problems.push_back(prompt.problem);
+  }
+  EXPECT_GT(drawn["a"].size(), 60);  // 100 draws on average, of its 100 rows
+  EXPECT_EQ(drawn["b"].size(), 10);  // each about 30 times
+  for (const auto& [problem, times] : drawn["b"]) EXPECT_GT(times, 15) << problem;
+  const auto resumed = *PromptDataset::Open(config_, Encode);
+  resumed->Seek(ids[250] + 1);
+  EXPECT_EQ(resumed->Next()->problem, problems[251]);
+  config_.weights = {1};
+  EXPECT_TRUE(absl::IsInvalidArgument(PromptDataset::Open(config_, Encode).status()));
+}
+
+TEST_F(PromptDatasetTest, TheSplitPartsRowsByTheirKey) {
+  std::string rows;
+  for (int i = 0; i < 600; ++i) {
+    absl::StrAppend(&rows, R"({"problem": "q)", i, R"(", "answer": "a", "of": {"image": ")",
+                    i % 200, "\"}}\n");
+  }
+  config_.files = {scratch_.Write("a.jsonl", rows)};
+  config_.split = {.25, "of.image"};
+  const auto parts = [&](PromptDataset::Part part) {
+    config_.part = part;
+    const auto data = *PromptDataset::Open(config_, Encode);
+    std::set<int64_t> given;
+    PromptStream stream = OnePass(*data, 0);
+    while (true) {
+      const std::optional<Prompt> prompt = *stream();
+      if (!prompt.has_value()) break;
+      EXPECT_EQ(prompt->problem, "q" + std::to_string(prompt->row));
+      EXPECT_TRUE(given.insert(prompt->row).second);
+    }
+    EXPECT_EQ(data->rows(), part == PromptDataset::Part::kTrain ? 600 : int64_t(given.size()));
+    return given;
+  };
+  const std::set<int64_t> train = parts(PromptDataset::Part::kTrain);
+  const std::set<int64_t> held_out = parts(PromptDataset::Part::kValidation);
+  EXPECT_EQ(train.size() + held_out.size(), 600);
+  EXPECT_NEAR(static_cast<double>(held_out.size()), 150, 60);
+  for (const int64_t row : held_out) {
+    EXPECT_EQ(train.count(row), 0);
+    EXPECT_EQ(held_out.count((row + 200) % 600), 1);  // the same image
+  }
+  config_.split.val_fraction = 1e-9;
+  EXPECT_TRUE(absl::IsNotFound(PromptDataset::Open(config_, Encode).status()));
+  config_.split.key = "picture";
+  const absl::Status missing = PromptDataset::Open(config_, Encode).status();
+  EXPECT_NE(std::string(missing.message()).find("a.jsonl:1: row 1: no column 'picture'"),
+            std::string::npos)
+      << missing;
+}
+
+TEST_F(PromptDatasetTest, HeldOutRowsAreNotCountedAsTooLong) {
+  config_.split = {.5, "problem"};
+  config_.part = PromptDataset::Part::kTrain;
+  const auto data = Open(Rows(0, 50));
+  for (int i = 0; i < 40; ++i) EXPECT_TRUE(data->Next().ok());
+  EXPECT_EQ(data->skipped(), 0);
+  EXPECT_GT(data->position(), 50);
+}
+
 TEST_F(PromptDatasetTest, OnePassStopsAtTheEndOrTheLimit) {
   const auto data = Open(Rows(0, 7));
   for (int64_t limit : {0, 3, 7, 9}) {
@@ -182,6 +275,16 @@ TEST(PromptDatasetConfigTest, FollowsTheRunsKeys) {
   EXPECT_EQ(config.max_prompt_length, 17);
   EXPECT_EQ(config.seed, 5);
   EXPECT_EQ(config.files, std::vector<std::string>{"x.jsonl"});
+  EXPECT_EQ(config.part, PromptDataset::Part::kAll);
+  data.train_files = {"a", "b"};
+  data.weights = {1, 2};
+  data.val_fraction = .1;
+  EXPECT_EQ(TrainDataConfig(data).weights, data.weights);
+  EXPECT_EQ(TrainDataConfig(data).part, PromptDataset::Part::kTrain);
+  EXPECT_EQ(HeldOutDataConfig(data).files, data.train_files);
+  EXPECT_EQ(HeldOutDataConfig(data).part, PromptDataset::Part::kValidation);
+  EXPECT_EQ(HeldOutDataConfig(data).split.key, "question");
+  EXPECT_EQ(TrainRows(data, 1000), 900);
 }
 
 }  // namespace

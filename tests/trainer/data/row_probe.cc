@@ -50,6 +50,10 @@ void PrintRows(const std::string& path, const std::string& format, const RowOpti
     std::cout << Error(file.status()).dump() << "\n";
     return;
   }
+  if (const absl::Status checked = (*file)->CheckColumns(options); !checked.ok()) {
+    std::cout << Error(checked).dump() << "\n";
+    return;
+  }
   ImageStore images;
   for (int64_t i = 0; i < (*file)->rows(); ++i) {
     const auto object = (*file)->Read(i);

@@ -157,7 +157,7 @@ TEST_P(ManyRowsTest, EachIsReadByItselfAndInRuns) {
     EXPECT_EQ(file->LineOf(row), lines[static_cast<size_t>(row)]);
   }
   for (int64_t begin : {0, 1, 999, 2990}) {
-    const RowFile::Rows rows = file->ReadMany(begin, 20);
+    const RowFile::Rows rows = file->ReadMany(begin, 20, {});
     ASSERT_EQ(static_cast<int64_t>(rows.size()), std::min<int64_t>(20, 3000 - begin));
     for (size_t i = 0; i < rows.size(); ++i)
       EXPECT_EQ((*rows[i])["id"], begin + static_cast<int64_t>(i));
