@@ -73,6 +73,7 @@ absl::Status Communicator::Execute(Operation op, const Body& body) {
     return absl::FailedPreconditionError(absl::StrCat(
         op.ToString(), " was not started: '", config_.name, "' is broken since ", error.message()));
   }
+  ZIPRL_RETURN_IF_ERROR(CheckCancelled(op));
   const SteadyTime start = std::chrono::steady_clock::now();
   op.expires = start + absl::ToChronoNanoseconds(op.allowed);
   if (config_.monitor != nullptr) config_.monitor->Begin(op);
@@ -102,6 +103,11 @@ std::unique_ptr<Pending> Communicator::Start(const char* kind, const OpLabel& la
   if (progress_ == nullptr) progress_ = std::make_unique<ProgressThread>();
   return progress_->Submit(
       [this, op = std::move(op), body = std::move(body)] { return Execute(op, body); });
+}
+
+absl::Status Communicator::CheckCancelled(const Operation& op) const {
+  if (!cancelled_) return absl::OkStatus();
+  return absl::CancelledError(absl::StrCat(op.ToString(), " was cancelled"));
 }
 
 std::vector<int> Communicator::late_ranks() const {

@@ -17,14 +17,18 @@
 //   transport are Unavailable or Internal. After either the communicator is broken: every later
 //   call returns FailedPrecondition with the first error, and the buffers of the failed operation
 //   must live until the process ends (a late message may still land in them).
+// * Cancel, from any thread, ends the operation under way and every later one with Cancelled: for a
+//   rank that waits for others on a thread of its own and shall wait no more. The communicator is
+//   then broken as after a deadline.
 // * Arguments that cannot be right (a negative count, a wrong number of counts, a root outside the
 //   group, memory of another kind where the backend can tell) are InvalidArgument before anything
 //   is sent, and break nothing.
 //
-// Thread-compatible: one caller at a time per communicator. Different communicators may be used
-// from different threads at the same time.
+// Thread-compatible, but for Cancel: one caller at a time per communicator. Different communicators
+// may be used from different threads at the same time.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -99,6 +103,8 @@ class Communicator {
   // From now on operations, also those of communicators split off later, are reported there.
   // Call it while nothing is under way.
   void SetMonitor(OpMonitor* monitor) { config_.monitor = monitor; }
+  // See above; within a second. The other ranks are told nothing.
+  virtual void Cancel() { cancelled_ = true; }
 
   // data[0, n) becomes the sum over the ranks.
   absl::Status AllReduceSum(const OpLabel& label, float* data, int64_t n);
@@ -185,6 +191,9 @@ class Communicator {
   absl::Status Late(const Operation& op, const std::vector<int>& missing);
   // The error that broke this communicator, OK as long as none did.
   absl::Status first_error() const;
+  // Cancelled, naming the operation, once Cancel was called: waits look at it several times a
+  // second.
+  absl::Status CheckCancelled(const Operation& op) const;
 
  private:
   using Body = std::function<absl::Status(const Operation&)>;
@@ -216,6 +225,7 @@ class Communicator {
   const std::vector<int> world_ranks_;
   Config config_;
   int64_t next_sequence_ = 0;
+  std::atomic<bool> cancelled_{false};
   mutable Mutex mutex_;
   absl::Status first_error_ ABSL_GUARDED_BY(mutex_);
   Stats stats_ ABSL_GUARDED_BY(mutex_);

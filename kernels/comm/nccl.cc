@@ -29,6 +29,8 @@ class NcclCommunicator : public Communicator {
     host_->SetMonitor(nullptr);  // what it does is part of the operations here
   }
   ~NcclCommunicator() override;
+  // Whoever waits for other ranks does so in the host's roll call.
+  void Cancel() override { Communicator::Cancel(), host_->Cancel(); }
 
   // host: for this communicator alone.
   static absl::StatusOr<std::unique_ptr<Communicator>> Make(std::unique_ptr<Communicator> host,

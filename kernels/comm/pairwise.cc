@@ -16,6 +16,7 @@ constexpr int64_t kSmallReduce = 16 << 10;      // bytes: every rank sums all of
 constexpr int64_t kSmallBroadcast = 256 << 10;  // bytes: the root sends all of it to each
 constexpr int64_t kLeastPiece = 64 << 10;       // bytes
 constexpr int kRoundsInFlight = 2;
+constexpr std::chrono::milliseconds kLook{200};  // between two looks at Cancel
 
 char* At(void* base, int64_t offset) { return static_cast<char*>(base) + offset; }
 
@@ -46,9 +47,13 @@ absl::StatusOr<std::unique_ptr<MessageBatch>> PairwiseCommunicator::Start(
 }
 
 absl::Status PairwiseCommunicator::Wait(const Operation& op, MessageBatch& batch) {
-  const absl::Status status = batch.Wait(op.expires);
-  if (absl::IsDeadlineExceeded(status)) return Late(op, batch.Missing());
-  return status;
+  while (true) {
+    const SteadyTime now = std::chrono::steady_clock::now();
+    const absl::Status status = batch.Wait(std::min(op.expires, now + kLook));
+    if (!absl::IsDeadlineExceeded(status)) return status;
+    ZIPRL_RETURN_IF_ERROR(CheckCancelled(op));
+    if (std::chrono::steady_clock::now() >= op.expires) return Late(op, batch.Missing());
+  }
 }
 
 absl::Status PairwiseCommunicator::Exchange(const Operation& op, std::vector<Message> messages) {

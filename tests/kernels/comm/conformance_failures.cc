@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 
 #include <cstdint>
+#include <thread>
 
+#include "absl/time/clock.h"
 #include "tests/kernels/comm/conformance.h"
 
 namespace ziprl::comm {
@@ -66,6 +68,31 @@ TEST_P(CommunicatorTest, TheDeadlineNamesTheLateRank) {
       EXPECT_TRUE(absl::IsFailedPrecondition(
           fragile->AllGatherAsync("next", nullptr, nullptr, std::vector<int64_t>(comm.size()))
               ->Wait()));
+    }
+    EXPECT_EQ(comm.Barrier("the world is whole"), absl::OkStatus());
+  });
+}
+
+// A rank that waits for an hour on a thread of its own, and shall not.
+TEST_P(CommunicatorTest, CancelEndsAWait) {
+  Run([](Communicator& comm, Memory&) {
+    if (comm.size() == 1) return;
+    const std::unique_ptr<Communicator> fragile = Fragile(comm);
+    ASSERT_NE(fragile, nullptr);
+    fragile->SetDeadline(absl::Hours(1));
+    if (comm.rank() != 0) {
+      absl::Status status;
+      std::thread waits([&] {
+        std::string text;
+        status = fragile->BroadcastBytes("what never comes", &text, 0);
+      });
+      absl::SleepFor(absl::Milliseconds(100));
+      fragile->Cancel();
+      waits.join();
+      EXPECT_TRUE(absl::IsCancelled(status)) << status;
+      EXPECT_THAT(std::string(status.message()),
+                  AllOf(HasSubstr("'what never comes'"), HasSubstr("cancelled")));
+      EXPECT_FALSE(fragile->Barrier("next").ok());
     }
     EXPECT_EQ(comm.Barrier("the world is whole"), absl::OkStatus());
   });
