@@ -257,6 +257,9 @@ void VisitCluster(Config& c, Visitor& visit) {
   visit(
       "cluster.collectives", c.collectives,
       OneOf({"auto", "mpi", "nccl"}, "between learner ranks; auto = nccl where they are on GPUs"));
+  visit("cluster.weights", c.weights,
+        OneOf({"auto", "shared_memory", "broadcast", "grpc"},
+              "way to rollouts; auto: shared memory on one host, else broadcast in an MPI job"));
   visit("cluster.tls", c.tls, Any("certificate folder of a cluster of processes"));
   visit("cluster.token_file", c.token_file, Any("shared secret of a cluster of processes"));
   visit("cluster.mutual_tls", c.mutual_tls, Any("servers ask callers for a certificate too"));

@@ -141,6 +141,7 @@ struct ClusterConfig {
   int learner = 1, rollout = 1, reward = 0, coordinator = 0;
   std::string placement = "separate";  // separate | colocated
   std::string collectives = "auto";    // auto | mpi | nccl
+  std::string weights = "auto";        // auto | shared_memory | broadcast | grpc
   std::string tls;
   std::string token_file;
   bool mutual_tls = false;  // callers show a certificate too

@@ -46,7 +46,7 @@ ColocatedWorker::~ColocatedWorker() {
 }
 
 void ColocatedWorker::TakeTurns(Learner& lead, TrainParts& parts) {
-  parts.publish = [&lead] { return lead.BeginGeneration(); };
+  parts.publish = [&lead](Metrics&) { return lead.BeginGeneration(); };
   if (!parts.validate) return;
   parts.validate = [this, validate = parts.validate](int64_t step) {
     MutexLock lock(&learner_.turn());

@@ -37,13 +37,14 @@ absl::Status Lead(const LeadContext& context, const Coordinate& coordinate) {
   if (worker != nullptr) {
     worker->TakeTurns(lead, parts);
   } else {
-    ZIPRL_ASSIGN_OR_RETURN(
-        weights, ServedWeights::Start(config, *side.model, context.listen, context.security));
-    parts.publish = [&] { return weights->Publish(*side.model, lead); };
-    parts.weights_address = weights->address();
+    ZIPRL_ASSIGN_OR_RETURN(weights, ServedWeights::Start(config, *side.model, context.route,
+                                                         context.listen, context.security));
+    parts.publish = [&](Metrics& metrics) { return weights->Publish(*side.model, lead, metrics); };
+    parts.weights_places = weights->places();
   }
   ZIPRL_RETURN_IF_ERROR(coordinate(parts, worker.get()));
   ZIPRL_ASSIGN_OR_RETURN(const TrainResult result, RunTraining(config, parts));
+  if (weights != nullptr) ZIPRL_RETURN_IF_ERROR(weights->End());
   ZIPRL_RETURN_IF_ERROR(lead.End());
   PrintResult(result);
   return absl::OkStatus();
@@ -62,7 +63,7 @@ absl::Status UseCoordinatorAt(const std::string& address, const RunConfig& confi
                          CoordinatorClient::Connect(client));
   LogInfo(absl::StrCat(
       "coordinator at ", address, ", weights ",
-      parts.weights_address.empty() ? "shared with the rollouts" : "at " + parts.weights_address));
+      parts.weights_places.empty() ? "shared with the rollouts" : "at " + parts.weights_places));
   parts.begin_run = [coordinator](const RunStart& start) -> absl::StatusOr<Coordinator*> {
     ZIPRL_RETURN_IF_ERROR(coordinator->BeginRun(start));
     return coordinator.get();

@@ -8,6 +8,7 @@
 #include "configs/run_config.h"
 #include "kernels/comm/communicator.h"
 #include "launch/colocated_worker.h"
+#include "launch/weight_route.h"
 #include "proto/rpc.h"
 #include "trainer/train_loop.h"
 
@@ -19,7 +20,8 @@ struct LeadContext {
   comm::Communicator& learners;
   comm::Communicator& commands;
   const RpcSecurity& security;
-  std::string listen;  // of the weights, host:port
+  WeightRoute route;   // of the weights
+  std::string listen;  // of the weights over gRPC, host:port
 };
 
 // Gives `parts` its coordinator, in this process or in another, and that `worker`, which is this

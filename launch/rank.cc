@@ -60,7 +60,8 @@ absl::StatusOr<Rank> Rank::Join(const RunConfig& config, comm::MpiWorld& world) 
   Rank rank;
   ZIPRL_ASSIGN_OR_RETURN(rank.role_, AssignRole(config.cluster, all.rank(), all.size()));
   ZIPRL_ASSIGN_OR_RETURN(rank.security_, JobSecurity(config.cluster));
-  rank.listen_ = ListenAddress(world.local_size() == all.size());
+  const bool one_host = world.local_size() == all.size();
+  rank.listen_ = ListenAddress(one_host);
   const bool learns = rank.role_.role == Role::kLearner;
   const bool serves = !learns || rank.role_.index == 0 || config.cluster.colocated();
   ZIPRL_ASSIGN_OR_RETURN(auto learners,
@@ -71,11 +72,25 @@ absl::StatusOr<Rank> Rank::Join(const RunConfig& config, comm::MpiWorld& world) 
   if (learns) {
     ZIPRL_ASSIGN_OR_RETURN(rank.learners_, LearnerCollectives(config, std::move(learners)));
   }
+  ZIPRL_RETURN_IF_ERROR(rank.ChooseRoute(config, all, one_host));
   if (!serves) return rank;
   std::string token = rank.security_.token.empty() ? RandomToken() : rank.security_.token;
   ZIPRL_RETURN_IF_ERROR(rank.services_->BroadcastBytes("token", &token, kLeadRank));
   rank.security_.token = std::move(token);
   return rank;
+}
+
+absl::Status Rank::ChooseRoute(const RunConfig& config, Communicator& all, bool one_host) {
+  if (config.cluster.colocated()) return absl::OkStatus();  // nothing travels
+  ZIPRL_ASSIGN_OR_RETURN(route_, ChooseWeightRoute(config.cluster.weights, one_host,
+                                                   /*one_job=*/true));
+  if (route_.way != WeightWay::kBroadcast) return absl::OkStatus();
+  const bool takes_part =
+      role_.role == Role::kRollout || (role_.role == Role::kLearner && role_.index == 0);
+  ZIPRL_ASSIGN_OR_RETURN(weights_,
+                         all.Split("weights", takes_part ? 0 : -1, all.rank(), "weights"));
+  route_.group = weights_.get();
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Rank::Addresses> Rank::Meet(Role kind, const std::string& mine) {

@@ -10,14 +10,15 @@
 #include "configs/run_config.h"
 #include "kernels/comm/mpi.h"
 #include "launch/cluster.h"
+#include "launch/weight_route.h"
 #include "proto/rpc.h"
 
 namespace ziprl {
 
 class Rank {
  public:
-  // Collective: splits the world by role and agrees on the job's token. Errors of AssignRole, and
-  // of the files cluster.tls and cluster.token_file name.
+  // Collective: splits the world by role and agrees on the job's token. Errors of AssignRole,
+  // and of the files cluster.tls and cluster.token_file name.
   static absl::StatusOr<Rank> Join(const RunConfig& config, comm::MpiWorld& world);
 
   const RoleOfRank& role() const { return role_; }
@@ -26,6 +27,9 @@ class Rank {
   comm::Communicator& commands() {
     return *commands_;
   }  // the same ranks; waits as long as it takes
+
+  // The way of the weights; its group is the own one of rank 0 and of a rollout.
+  const WeightRoute& route() const { return route_; }
 
   // Where this rank's servers listen, the port left to the system.
   std::string listen() const { return listen_; }
@@ -41,10 +45,14 @@ class Rank {
   absl::Status LeaveTogether();
 
  private:
+  absl::Status ChooseRoute(const RunConfig& config, comm::Communicator& all, bool one_host);
+
   RoleOfRank role_;
   RpcSecurity security_;
   std::string listen_;
   std::unique_ptr<comm::Communicator> learners_, commands_;
+  std::unique_ptr<comm::Communicator> weights_;  // rank 0 and the rollouts, when they are broadcast
+  WeightRoute route_;
   std::unique_ptr<comm::Communicator> services_;  // the ranks that Meet
 };
 

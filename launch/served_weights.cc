@@ -1,5 +1,8 @@
 #include "launch/served_weights.h"
 
+#include <algorithm>
+
+#include "absl/time/clock.h"
 #include "configs/base/parallel.h"
 #include "configs/base/status_macros.h"
 #include "trainer/weight_publisher.h"
@@ -8,21 +11,28 @@ namespace ziprl {
 
 absl::StatusOr<std::unique_ptr<ServedWeights>> ServedWeights::Start(const RunConfig& config,
                                                                     const Model& model,
+                                                                    const WeightRoute& route,
                                                                     const std::string& listen,
                                                                     const RpcSecurity& security) {
-  std::unique_ptr<ServedWeights> out(new ServedWeights(ResolveThreads(config.trainer.threads)));
+  const int threads = ResolveThreads(config.trainer.threads);
+  std::unique_ptr<ServedWeights> out(new ServedWeights(threads));
   ZIPRL_ASSIGN_OR_RETURN(out->layout_, LayoutOf(model));
-  ZIPRL_ASSIGN_OR_RETURN(out->rpc_,
-                         RpcServer::Start(listen, security, {out->server_.grpc_service()}));
+  ZIPRL_ASSIGN_OR_RETURN(out->sender_, WeightSender::Start({route, listen, security, threads}));
   return out;
 }
 
-absl::Status ServedWeights::Publish(const Model& model, Learner& learner) {
+absl::Status ServedWeights::Publish(const Model& model, Learner& learner, Metrics& metrics) {
+  const absl::Time start = absl::Now();
   ZIPRL_RETURN_IF_ERROR(learner.GatherParams());
   const auto snapshot = SnapshotOf(model, layout_, &pool_, threads_);
   learner.ReleaseParams(/*changed=*/false);
   if (!snapshot.ok()) return snapshot.status();
-  service_.Publish(*snapshot);
+  ZIPRL_ASSIGN_OR_RETURN(const uint64_t delta_bytes, sender_->Publish(*snapshot));
+  const double seconds = std::max(absl::ToDoubleSeconds(absl::Now() - start), 1e-9);
+  metrics["sync/seconds"] = seconds;
+  metrics["sync/gbps"] = static_cast<double>((*snapshot)->bytes().size()) * 8 / 1e9 / seconds;
+  metrics["sync/version"] = static_cast<double>((*snapshot)->version());
+  metrics["sync/delta_bytes"] = static_cast<double>(delta_bytes);
   return absl::OkStatus();
 }
 

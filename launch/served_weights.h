@@ -1,5 +1,5 @@
-// The learner's weights for rollouts in other processes: every version becomes a snapshot that gRPC
-// serves. Thread-safe but for Publish, which takes one thread at a time.
+// The learner's weights for rollouts in other processes: every version becomes a snapshot that goes
+// the run's way (WeightSender). Not thread-safe.
 #pragma once
 
 #include <memory>
@@ -8,37 +8,40 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "configs/run_config.h"
+#include "launch/weight_sender.h"
 #include "model/model_handle.h"
 #include "proto/rpc.h"
-#include "proto/weights/weight_server.h"
 #include "trainer/learner.h"
+#include "trainer/metrics.h"
 
 namespace ziprl {
 
 class ServedWeights {
  public:
-  // Listens on "host:port"; nothing is served before the first Publish.
+  // gRPC, where the route needs it, listens on "host:port"; nothing is sent before the first
+  // Publish.
   static absl::StatusOr<std::unique_ptr<ServedWeights>> Start(const RunConfig& config,
                                                               const Model& model,
+                                                              const WeightRoute& route,
                                                               const std::string& listen,
                                                               const RpcSecurity& security);
 
-  // The model's live weights, which `learner` brings together on this rank for so long.
-  absl::Status Publish(const Model& model, Learner& learner);
+  // The model's live weights, which `learner` brings together on this rank for so long. Adds what
+  // it took, sync/* of docs/metrics.md.
+  absl::Status Publish(const Model& model, Learner& learner, Metrics& metrics);
 
-  std::string address() const { return rpc_->address(); }
+  // No version follows.
+  absl::Status End() { return sender_->End(); }
+
+  const std::string& places() const { return sender_->places(); }
 
  private:
-  explicit ServedWeights(int threads)
-      : threads_(threads), service_(&store_, {}), server_(&service_) {}
+  explicit ServedWeights(int threads) : threads_(threads) {}
 
   const int threads_;
   WeightLayout::Ptr layout_;
   WeightBufferPool pool_;
-  WeightStore store_;
-  WeightService service_;
-  WeightServer server_;
-  std::unique_ptr<RpcServer> rpc_;
+  std::unique_ptr<WeightSender> sender_;
 };
 
 }  // namespace ziprl

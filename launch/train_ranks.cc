@@ -21,6 +21,7 @@
 #include "launch/rollout_role.h"
 #include "launch/run_server.h"
 #include "launch/training_setup.h"
+#include "launch/weight_broadcast.h"
 #include "reward/reward_server.h"
 #include "trainer/coordinator/run_identity.h"
 
@@ -76,8 +77,8 @@ absl::Status UseCoordinatorBeside(const std::string& address, const RunConfig& c
 }
 
 absl::Status LeadRank(const RunConfig& config, Rank& rank, const EndJob& end_job) {
-  const LeadContext context{config, rank.learners(), rank.commands(), rank.security(),
-                            rank.listen()};
+  const LeadContext context{config,          rank.learners(), rank.commands(),
+                            rank.security(), rank.route(),    rank.listen()};
   if (config.cluster.coordinator == 0) {
     return Lead(context, [&](TrainParts& parts, ColocatedWorker* worker) {
       parts.workers.push_back(
@@ -106,13 +107,20 @@ absl::Status RollBesideLearner(const RunConfig& config, Rank& rank, ColocatedWor
 }
 
 absl::Status RollRank(const RunConfig& config, Rank& rank) {
-  ZIPRL_ASSIGN_OR_RETURN(const auto rollout, RolloutRole::Open(config));
+  // From now on weights are taken in, whatever this thread does.
+  std::unique_ptr<BroadcastReceiver> broadcasts;
+  if (rank.route().group != nullptr) {
+    broadcasts = std::make_unique<BroadcastReceiver>(*rank.route().group,
+                                                     ResolveThreads(config.trainer.threads));
+  }
+  ZIPRL_ASSIGN_OR_RETURN(const auto rollout, RolloutRole::Open(config, broadcasts.get()));
   ZIPRL_ASSIGN_OR_RETURN(const Rank::Addresses addresses, rank.Meet(Role::kRollout, ""));
   const WorkerId worker{absl::StrCat("rollout-", rank.role().index), 1};
   ZIPRL_RETURN_IF_ERROR(rollout->Run(addresses.coordinator, RewardOf(config, addresses),
                                      rank.security(), worker,
                                      [] { return false; }));  // the lead ends the run
-  return rank.LeaveTogether();
+  ZIPRL_RETURN_IF_ERROR(rank.LeaveTogether());
+  return broadcasts == nullptr ? absl::OkStatus() : broadcasts->Finish();
 }
 
 absl::Status JudgeRank(const RunConfig& config, Rank& rank) {
@@ -221,7 +229,10 @@ absl::Status LearnAsRank(const RunConfig& given, const std::string& coordinator,
       };
       return FollowTheLead(config, *learners, *commands, {work, end_job});
     }
-    return Lead({config, *learners, *commands, security, listen},
+    ZIPRL_ASSIGN_OR_RETURN(const WeightRoute route,
+                           ChooseWeightRoute(config.cluster.weights, IsLoopback(coordinator),
+                                             /*one_job=*/false));
+    return Lead({config, *learners, *commands, security, route, listen},
                 [&](TrainParts& parts, ColocatedWorker* worker) {
                   return UseCoordinatorBeside(coordinator, config, config.reward, security, parts,
                                               worker, end_job);

@@ -1,6 +1,6 @@
 // Commands as ranks of an MPI job: `ziprl train` with all the roles of `cluster`, and `ziprl learn`
 // with the learner's alone. Control goes over gRPC, the learner's collectives over MPI, weights
-// over gRPC.
+// where cluster.weights says.
 #pragma once
 
 #include <functional>

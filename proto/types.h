@@ -40,7 +40,7 @@ struct GroupLease {
   uint64_t group_seed = 0;  // key of the probe draw (equal for the whole group)
   std::vector<SampleRequest> samples;
   PolicyVersion version = 0;  // policy to sample from
-  std::string weights;        // host:port that serves its weights; empty: the worker shares them
+  std::string weights;        // where its weights are (WeightPlaces); empty: the worker shares them
 };
 
 // What the engine kept: event 0 is the prefill (bitmap over the n prompt tokens); event k >= 1 is

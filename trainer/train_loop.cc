@@ -118,7 +118,7 @@ class TrainRun {
   absl::StatusOr<std::vector<ScoredGroup>> Samples(Coordinator& coordinator);
   absl::Status Learn(const std::vector<ScoredGroup>& groups, const StepAdvantages& advantages,
                      Metrics& metrics);
-  absl::Status Publish();
+  absl::Status Publish(Metrics& metrics);
   absl::Status Validate(StageTimer& timer, Metrics& metrics);
   absl::Status Log(const std::vector<ScoredGroup>& groups, const StepAdvantages& advantages);
   absl::Status SaveIfDue();
@@ -189,8 +189,9 @@ absl::Status TrainRun::Steps() {
   start.steps = result_.total_steps - state_.step;
   start.version = parts_.version();
   start.position = parts_.data->position();
-  start.weights = parts_.weights_address;
-  ZIPRL_RETURN_IF_ERROR(Publish());
+  start.weights = parts_.weights_places;
+  Metrics unlogged;  // of no step
+  ZIPRL_RETURN_IF_ERROR(Publish(unlogged));
   if (parts_.begin_run != nullptr) {
     ZIPRL_ASSIGN_OR_RETURN(Coordinator* const coordinator, parts_.begin_run(start));
     ZIPRL_RETURN_IF_ERROR(StepsOf(*coordinator));
@@ -241,7 +242,7 @@ absl::Status TrainRun::Step(Coordinator& coordinator) {
   state_.rows = parts_.data->rows();
   result_.interrupted = parts_.stop_requested();
   if (!IsLast() && !result_.interrupted) {
-    ZIPRL_RETURN_IF_ERROR(Publish());
+    ZIPRL_RETURN_IF_ERROR(Publish(metrics));
     timer.Lap("update_weights", metrics);
     ZIPRL_RETURN_IF_ERROR(coordinator.PublishVersion(parts_.version()));
   }
@@ -283,7 +284,9 @@ absl::Status TrainRun::Learn(const std::vector<ScoredGroup>& groups,
   return absl::OkStatus();
 }
 
-absl::Status TrainRun::Publish() { return parts_.publish ? parts_.publish() : absl::OkStatus(); }
+absl::Status TrainRun::Publish(Metrics& metrics) {
+  return parts_.publish ? parts_.publish(metrics) : absl::OkStatus();
+}
 
 absl::Status TrainRun::Validate(StageTimer& timer, Metrics& metrics) {
   const bool due = Due(config_.trainer.val_freq, state_.step) || IsLast();

@@ -38,10 +38,10 @@ struct TrainParts {
   std::function<absl::Status(const std::string&dir)> write_model, read_model;
 
   // Brings the live weights to rollouts: elsewhere, or by turns in this process
-  // (Learner::BeginGeneration); before the first step and behind every one, ahead of the version's
-  // announcement. May be null.
-  std::function<absl::Status()> publish;
-  std::string weights_address;  // host:port that serves them then
+  // (Learner::BeginGeneration); before the first step and behind every one but the last, ahead of
+  // the version's announcement. Adds to the step's metrics. May be null.
+  std::function<absl::Status(Metrics& metrics)> publish;
+  std::string weights_places;  // where they are then (WeightPlaces)
 
   // Metrics of the live weights on held-out questions. May be null.
   std::function<absl::StatusOr<Metrics>(int64_t step)> validate;

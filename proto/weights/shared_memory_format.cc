@@ -1,5 +1,7 @@
 #include "proto/weights/shared_memory_format.h"
 
+#include <algorithm>
+#include <cctype>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -41,6 +43,13 @@ absl::StatusOr<ShmDescription> DecodeDescription(std::string_view encoded,
   description.chunk_checksums.resize(chunks);
   in.Raw(description.chunk_checksums.data(), in.left());
   return description;
+}
+
+bool IsShmJob(std::string_view job) {
+  const bool plain = std::all_of(job.begin(), job.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '_' || c == '-';
+  });
+  return plain && !job.empty() && job.size() <= 64;
 }
 
 std::string ShmHeaderName(const std::string& job) { return absl::StrCat("/ziprl.", job, ".head"); }

@@ -52,6 +52,9 @@ inline uint64_t ShmDataOffset(uint64_t description_bytes) {
   return (sizeof(ShmSlot) + description_bytes + kShmPage - 1) / kShmPage * kShmPage;
 }
 
+// 1 to 64 characters of A-Za-z0-9_-.
+bool IsShmJob(std::string_view job);
+
 // "/ziprl.JOB.head", "/ziprl.JOB.0", "/ziprl.JOB.1".
 std::string ShmHeaderName(const std::string& job);
 std::string ShmSlotName(const std::string& job, uint64_t turn);

@@ -3,8 +3,6 @@
 #include <dirent.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cctype>
 #include <cstring>
 #include <new>
 #include <string_view>
@@ -26,10 +24,7 @@ constexpr std::string_view kPrefix = "ziprl.", kSuffix = ".head";
 constexpr absl::Duration kCleanerWait = absl::Seconds(1), kCleanerPoll = absl::Milliseconds(5);
 
 absl::Status CheckJob(const std::string& job) {
-  const bool plain = std::all_of(job.begin(), job.end(), [](unsigned char c) {
-    return std::isalnum(c) != 0 || c == '_' || c == '-';
-  });
-  if (plain && !job.empty() && job.size() <= 64) return absl::OkStatus();
+  if (IsShmJob(job)) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       "shared-memory job name '", job, "': 1 to 64 characters of A-Za-z0-9_- are allowed"));
 }

@@ -11,7 +11,8 @@ import subprocess
 import time
 
 import workbench
-from workbench import check, check_same_files, check_same_metrics, read_json_lines, steps_of, tiny_run
+from workbench import (check, check_same_files, check_same_metrics, read_json_lines, shared_memory_of, steps_of,
+                       tiny_run)
 
 LOCAL = str(pathlib.Path(__file__).resolve().parents[2] / "launch" / "local.sh")
 LIMIT_S = 240
@@ -128,10 +129,13 @@ def learner_dies(bench):
     more = ["trainer.max_steps=12", "trainer.save_freq=2", "cluster.rollout=1", "cluster.deadline_s=20"]
     job = Job(bench, out, *more)
     job.wait_for(5)
-    os.kill(job.pid("learner"), signal.SIGKILL)
+    learner = job.pid("learner")
+    check(shared_memory_of(learner), "weights do not go through shared memory:", os.listdir("/dev/shm"))
+    os.kill(learner, signal.SIGKILL)
     code = job.end()
     check(code != 0 and "the learner ended" in job.said(), code, job.said()[-2000:])
     finish(Job(bench, out, *more))
+    check(not shared_memory_of(learner), "shared memory of a killed learner stays:", shared_memory_of(learner))
     check_like_local(bench, out, 12)
 
 
@@ -167,6 +171,8 @@ def refused(bench):
     pathlib.Path(bench.path("token")).write_text("another\n", encoding="utf-8")
     done = bench.call("learn", *own, f"cluster.token_file={bench.path('token')}", *there)
     check(done.returncode != 0 and "token" in done.stderr, done.stderr)
+    done = bench.call("learn", *own, *token, "cluster.weights=broadcast", *there)
+    check(done.returncode != 0 and "no ranks of the learner's MPI job" in done.stderr, done.stderr)
     check(not os.path.exists(bench.path("other")), "a refused learner made its run directory")
     done = bench.call("coordinator", *own, *token, "--listen", address)
     check(done.returncode != 0 and address in done.stderr, done.stderr)

@@ -9,7 +9,8 @@ import subprocess
 import time
 
 import workbench
-from workbench import check, check_same_files, check_same_metrics, read_json_lines, steps_of, tiny_run
+from workbench import (check, check_same_files, check_same_metrics, read_json_lines, shared_memory_of, steps_of,
+                       tiny_run)
 
 MPIRUN = ["mpirun", "--oversubscribe", "--bind-to", "none"]
 ENV = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_WAIT_POLICY": "passive",
@@ -37,7 +38,9 @@ def run_colocated(bench, out, learner, *more, reward=0, coordinator=0):
 
 def run_over(bench, out, learner, rollout, *more, reward=0, coordinator=0):
     prefix, cluster = ranks(learner, rollout, reward, coordinator)
-    bench.run(*tiny_run(bench, out, "rollout.log_completions=true", *cluster, *more), prefix=prefix, env=ENV)
+    done = bench.call(*tiny_run(bench, out, "rollout.log_completions=true", *cluster, *more), prefix=prefix, env=ENV)
+    check(done.returncode == 0, "exit code", done.returncode, done.stderr[-2000:])
+    check("instead of shared memory" not in done.stderr, done.stderr[-2000:])
     return out
 
 
@@ -47,17 +50,32 @@ def same_samples(a, b):
     check(lines[0] == lines[1], "other samples or rewards in", a, "and", b)
 
 
+def check_like_local(bench, out):
+    """The samples, weights and metrics of the three steps in one process, and metrics of the weights' way."""
+    same_samples(bench.path("local"), out)
+    check_same_files(bench.path("local", "step_3"), f"{out}/step_3",
+                     ["model.safetensors", "trainer_state/optimizer-00001-of-00001.safetensors"])
+    check_same_metrics(bench.path("local", "metrics.jsonl"), f"{out}/metrics.jsonl")
+    sync = [{key: value for key, value in step.items() if key.startswith("sync/")}
+            for step in read_json_lines(f"{out}/metrics.jsonl")]
+    check([step.get("sync/version") for step in sync] == [1, 2, None], "versions sent behind the steps:", sync)
+    check(all(step["sync/seconds"] > 0 and step["sync/gbps"] > 0 for step in sync[:2]), sync)
+
+
 def equals_local(bench):
     """One process, and 1, 2 and 4 rollout ranks: the same tokens, rewards and weights, bit for bit."""
     steps = ["trainer.max_steps=3"]
     bench.run(*tiny_run(bench, bench.path("local"), "rollout.log_completions=true", *steps))
     for rollouts in (1, 2, 4):
-        out = run_over(bench, bench.path(f"over_{rollouts}"), 1, rollouts, *steps)
-        same_samples(bench.path("local"), out)
-        check_same_files(bench.path("local", "step_3"), f"{out}/step_3",
-                         ["model.safetensors", "trainer_state/optimizer-00001-of-00001.safetensors"])
-        check_same_metrics(bench.path("local", "metrics.jsonl"), f"{out}/metrics.jsonl")
+        check_like_local(bench, run_over(bench, bench.path(f"over_{rollouts}"), 1, rollouts, *steps))
         print(f"1 learner, {rollouts} rollouts: the bits of one process")
+    # "auto" above is shared memory; each way by its name, and what tells which way it was.
+    for way, delta in (("shared_memory", False), ("broadcast", False), ("grpc", True)):
+        out = run_over(bench, bench.path(way), 1, 2, f"cluster.weights={way}", *steps)
+        check_like_local(bench, out)
+        sync = read_json_lines(f"{out}/metrics.jsonl")[1]
+        check((sync["sync/delta_bytes"] > 0) == delta, way, sync)
+        print(f"weights over {way}: the bits of one process")
 
 
 def service_ranks(bench):
@@ -108,7 +126,7 @@ def colocated_lost(bench):
     prefix, cluster = colocated(2)
     run = tiny_run(bench, out, "trainer.max_steps=400", "trainer.save_freq=1", "trainer.save_limit=2",
                    "cluster.deadline_s=10", "actor.zero=3", *cluster)
-    done = strike(bench, out, (0, 1), signal.SIGKILL, lambda: bench.start(*run, prefix=prefix, env=ENV))
+    done, _ = strike(bench, out, (0, 1), signal.SIGKILL, lambda: bench.start(*run, prefix=prefix, env=ENV))
     process = bench.start(*run, prefix=prefix, env=ENV)
     wait_for_step(process, out, done + 2)
     process.send_signal(signal.SIGTERM)
@@ -194,13 +212,16 @@ def wait_for_step(process, out, step):
     check(False, "no step", step, process.communicate()[1][-2000:])
 
 
-def strike(bench, out, victims, sig, start):
-    """Each rank in turn is killed or stopped: the job names it and ends with an error. The last checkpoint's step."""
-    done = 0
+def strike(bench, out, victims, sig, start, way=None):
+    """Each rank in turn is killed or stopped: the job names it and ends with an error. The last checkpoint's step, and
+    the learners' process ids. `way`: of the weights."""
+    done, learners = 0, []
     for victim in victims:
         process = start()
         wait_for_step(process, out, done + 2)
         pids = rank_pids(process)
+        learners.append(pids[0])
+        check(bool(shared_memory_of(pids[0])) == (way == "shared_memory"), way, os.listdir("/dev/shm"))
         os.kill(pids[victim], sig)
         try:
             _, errors = process.communicate(timeout=60)
@@ -213,26 +234,30 @@ def strike(bench, out, victims, sig, start):
         if sig != signal.SIGKILL:  # then mpirun may be faster, which ends the others
             check(f"rank {victim}" in errors, "nobody names rank", victim, errors[-3000:])
         done = int(os.readlink(f"{out}/latest").removeprefix("step_"))
-    return done
+    return done, learners
 
 
-def lost(bench, sig):
+def lost(bench, sig, way):
     """Each rank in turn is killed or stopped, and the run goes on exactly."""
     out = bench.path("run")
-    done = strike(bench, out, (0, 1, 2), sig, lambda: start_over(bench, out, 2, 1))
+    done, learners = strike(bench, out, (0, 1, 2), sig,
+                            lambda: start_over(bench, out, 2, 1, f"cluster.weights={way}"), way)
     last = done + 2
     run_over(bench, out, 2, 1, f"trainer.max_steps={last}")
+    # Segments of a learner that had no time for it are removed by whoever publishes next.
     straight = run_over(bench, bench.path("straight"), 2, 1, f"trainer.max_steps={last}")
+    left = [name for pid in learners for name in shared_memory_of(pid)]
+    check(not left, "shared memory of killed learners stays:", left)
     check_same_files(f"{straight}/step_{last}", f"{out}/step_{last}", ["model.safetensors"])
     check_same_metrics(f"{straight}/metrics.jsonl", f"{out}/metrics.jsonl")
 
 
 def killed(bench):
-    lost(bench, signal.SIGKILL)
+    lost(bench, signal.SIGKILL, "shared_memory")
 
 
 def stopped(bench):
-    lost(bench, signal.SIGSTOP)
+    lost(bench, signal.SIGSTOP, "broadcast")
 
 
 def terminated(bench):
@@ -240,8 +265,11 @@ def terminated(bench):
     out = bench.path("run")
     process = start_over(bench, out, 1, 2)
     wait_for_step(process, out, 2)
+    learner = rank_pids(process)[0]
+    check(shared_memory_of(learner), "no shared memory in", os.listdir("/dev/shm"))
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
+    check(not shared_memory_of(learner), "shared memory stays:", shared_memory_of(learner))
     steps = steps_of(out)
     check(os.readlink(f"{out}/latest") == f"step_{steps}", os.readlink(f"{out}/latest"), steps, errors[-2000:])
 

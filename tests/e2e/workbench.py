@@ -12,8 +12,8 @@ import shutil
 import subprocess
 import sys
 
-# Everything of a step that may differ between two runs that computed the same.
-TIMES = ("timing_s/", "perf/throughput", "perf/time_per_step", "rollout/wait_ratio")
+# Everything of a step that may differ between two runs that computed the same: times, and how weights travelled.
+TIMES = ("timing_s/", "perf/throughput", "perf/time_per_step", "rollout/wait_ratio", "sync/")
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220), "green": (20, 140, 40), "grey": (128, 128, 128)}
 
 
@@ -88,6 +88,11 @@ def steps_of(run):
         return len(read_json_lines(f"{run}/metrics.jsonl"))
     except (FileNotFoundError, ValueError):
         return 0
+
+
+def shared_memory_of(pid):
+    """The shared-memory objects that the process made for weights."""
+    return [name for name in os.listdir("/dev/shm") if name.startswith(f"ziprl.{pid}-")]
 
 
 def without_times(steps):

@@ -36,7 +36,7 @@ class TrainProcess {
     score_ = *MakeScorer(config_.reward);
     parts_.data = data_.get();
     parts_.learner = &turns_;
-    parts_.publish = [this] { return turns_.BeginGeneration(); };
+    parts_.publish = [this](Metrics&) { return turns_.BeginGeneration(); };
     parts_.version = [this] { return model_.version; };
     parts_.write_model = [this](const std::string& dir) {
       return WriteFileAtomically(dir + "/weight.txt", absl::StrFormat("%.17g", model_.weight));

@@ -26,6 +26,33 @@ TEST_F(TrainLoopTest, RunsToItsEndAndLeavesWhatItShould) {
   EXPECT_EQ(Lines("run", "completions.jsonl").size(), 6 * 4 * 3);
 }
 
+TEST_F(TrainLoopTest, WeightsAreSentBehindEveryStepButTheLast) {
+  config_.trainer.max_steps = 3;
+  const auto process = Process();
+  std::vector<double> sent;
+  process->parts_.publish = [&, turn = process->parts_.publish](Metrics& metrics) {
+    sent.push_back(static_cast<double>(process->model_.version));
+    metrics["sync/version"] = sent.back();
+    return turn(metrics);
+  };
+  ASSERT_TRUE(process->Run().ok());
+  EXPECT_EQ(sent, (std::vector<double>{0, 1, 2}));
+  const auto lines = Lines("run");
+  ASSERT_EQ(lines.size(), 3);
+  EXPECT_EQ(lines[0].at("sync/version"), 1);
+  EXPECT_EQ(lines[1].at("sync/version"), 2);
+  EXPECT_FALSE(lines[2].contains("sync/version"));
+}
+
+TEST_F(TrainLoopTest, WeightsThatCannotBeSentEndTheRun) {
+  const auto process = Process();
+  process->parts_.publish = [](Metrics&) {
+    return absl::DeadlineExceededError("rank 2 did not arrive");
+  };
+  const auto result = process->Run();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(result.status())) << result.status();
+}
+
 TEST_F(TrainLoopTest, MetricsCarryTheNamesPeopleKnow) {
   ASSERT_TRUE(Process()->Run().ok());
   const auto line = nlohmann::json::parse(

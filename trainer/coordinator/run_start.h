@@ -14,7 +14,7 @@ struct RunStart {
   uint64_t position = 0;          // data set's place behind the last prompt given to the learner
   int64_t steps = 0;              // the learner will still ask for
   int64_t steps_in_training = 0;  // given to the learner, not yet published
-  std::string weights;  // host:port that serves the weights; empty: the workers share them
+  std::string weights;            // where they are, as in GroupLease; empty: the workers share them
 
   // Lease ids (SampleBuffer::Config): of the coordinator that begins, and of this life of the
   // learner. The coordinator fills them in; the learner repeats `oldest_lease_id`.
