@@ -193,6 +193,7 @@ TEST_F(LoadTest, PrintedConfigsReadBackExactly) {
   RunConfig config;
   VisitFields(config, Spoiler());
   config.algorithm.selection = "replay";
+  config.data.val_files.clear();          // val_fraction holds out rows instead
   config.cluster.placement = "separate";  // colocated takes no samples of other versions
   config.reward.tau_floor = 1.0 / 3;
   config.actor.optim.lr = 4.9e-324;
