@@ -419,34 +419,64 @@ def smart_resize():
     check_equal("smart resize", got, want, lambda i: str(sizes[i]))
 
 
+def random_layout(rng):
+    """Ids, token types and grids of text with images, of one or of several frames, anywhere in it."""
+    ids, types, grids = [], [], []
+
+    def add(id, type, count):
+        ids.extend([id] * count)
+        types.extend([type] * count)
+
+    images = rng.choice([0, 1, 1, 2, 3, 6])
+    for image in range(images + 1):
+        for _ in range(rng.randrange(1, 12)):  # at least one token stands between two images
+            add(rng.randrange(600), 0, 1)
+        if image < images:
+            grids.append([rng.choice([1, 1, 1, 2, 5]), 2 * rng.randrange(1, 9), 2 * rng.randrange(1, 9)])
+            add(612, 1, grids[-1][0] * grids[-1][1] * grids[-1][2] // 4)
+    if images and rng.random() < 0.3:  # ends with an image
+        end = len(types) - types[::-1].index(1)
+        del ids[end:], types[end:]
+    return ids, types, grids
+
+
+def rope_index(model, layouts, pad_left):
+    """transformers' positions of the layouts as one padded batch, and where each goes on."""
+    width = max(len(ids) for ids, _, _ in layouts)
+    pad = lambda values, fill: ([fill] * (width - len(values)) + list(values) if pad_left
+                                else list(values) + [fill] * (width - len(values)))
+    grids = [grid for _, _, of_row in layouts for grid in of_row]
+    mask = torch.tensor([pad([1] * len(ids), 0) for ids, _, _ in layouts])
+    positions, deltas = model.get_rope_index(
+        torch.tensor([pad(ids, 0) for ids, _, _ in layouts]), torch.tensor([pad(types, 0) for _, types, _ in layouts]),
+        image_grid_thw=torch.tensor(grids) if grids else None, attention_mask=mask)
+    return [{"axes": positions[:, i, mask[i].bool()].tolist(), "next": int(deltas[i]) + len(layouts[i][0])}
+            for i in range(len(layouts))]
+
+
 def mrope():
-    _, config = make_directory()
-    from transformers import Qwen2_5_VLModel
-    with torch.device("meta"):
-        model = Qwen2_5_VLModel(config)
+    """1,200 layouts, in batches of rows with several images, one and none, for each family."""
     rng = random.Random(10)
-    rows, want = [], []
-    for _ in range(400):
-        ids, types, grids = [], [], []
-        for _ in range(rng.randrange(1, 7)):
-            length = rng.randrange(1, 12)
-            ids += [rng.randrange(600) for _ in range(length)]
-            types += [0] * length
-            if rng.random() < 0.6:
-                grid = [1, 2 * rng.randrange(1, 9), 2 * rng.randrange(1, 9)]
-                grids.append(grid)
-                ids += [612] * (grid[1] * grid[2] // 4)
-                types += [1] * (grid[1] * grid[2] // 4)
-        if rng.random() < 0.5 and types[-1] == 1:
-            ids.append(3)
-            types.append(0)
-        rows.append({"ids": ids, "grids": grids})
-        positions, delta = model.get_rope_index(
-            torch.tensor([ids]), torch.tensor([types]),
-            image_grid_thw=torch.tensor(grids) if grids else None)
-        want.append({"axes": positions[:, 0].tolist(), "next": int(delta) + len(ids)})
-    got = [json.loads(line) for line in probe(PROBE, "mrope", DIR, lines=map(json.dumps, rows))]
-    check_equal("positions", got, want, lambda i: str(rows[i]))
+    for family in ("Qwen2_5_VL", "Qwen2VL"):
+        vision = dict(depth=1, num_heads=2, hidden_size=32)
+        if family == "Qwen2_5_VL":
+            vision["out_hidden_size"] = 32
+        config = getattr(transformers, family + "Config")(
+            text_config=dict(vocab_size=640, hidden_size=32, intermediate_size=64, num_hidden_layers=1,
+                             num_attention_heads=2, num_key_value_heads=1, eos_token_id=602, bos_token_id=None,
+                             rope_parameters=dict(rope_type="default", rope_theta=1e4, mrope_section=[2, 3, 3])),
+            vision_config=vision, image_token_id=612, video_token_id=613, vision_start_token_id=609,
+            vision_end_token_id=610)
+        directory = os.path.join(DIR, family)
+        os.makedirs(directory, exist_ok=True)
+        write_json(os.path.join(directory, "config.json"), config.to_dict())
+        with torch.device("meta"):
+            model = getattr(transformers, family + "Model")(config)
+        layouts = [random_layout(rng) for _ in range(1200)]
+        want = [row for i in range(0, len(layouts), 8) for row in rope_index(model, layouts[i:i + 8], i % 16 == 0)]
+        rows = [json.dumps({"ids": ids, "grids": grids}) for ids, _, grids in layouts]
+        got = [json.loads(line) for line in probe(PROBE, "mrope", directory, lines=rows)]
+        check_equal(f"{family}: positions", got, want, lambda i: rows[i])
 
 
 CASES = {f.__name__: f for f in (chat_template, prompts, pixels, easy_vqa_pixels, png_kinds, jpeg_kinds,

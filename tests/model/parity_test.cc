@@ -119,30 +119,59 @@ INSTANTIATE_TEST_SUITE_P(Models, ParityTest,
                                            Variant{"qwen2_frames", "qwen2_frames"}),
                          [](const auto& info) { return std::string(info.param.model); });
 
-TEST(Bf16ParityTest, WeightsStoredInBf16) {
+// What bf16 may cost, per model: about twice what was measured. All but the cosine are absolute
+// differences of ours from transformers' bf16 on the same bf16 weights.
+struct Bf16Row {
+  const char* model;
+  double mean, max;    // of log-probs
+  double logits_mean;  // (std 6 in the tied models, 1 in the others)
+  double cosine;       // smallest allowed, of a gradient in bf16 with that in fp32
+  friend void PrintTo(const Bf16Row& row, std::ostream* out) { *out << row.model; }
+};
+
+class Bf16ParityTest : public ::testing::TestWithParam<Bf16Row> {
+ protected:
+  static Device Narrow() {
+    Device device;
+    device.dtype = at::kBFloat16;
+    return device;
+  }
+  static ParityCase Case(const Device& device) {
+    return ParityCase(GetParam().model, GetParam().model, device);
+  }
+};
+
+TEST_P(Bf16ParityTest, WeightsStoredInBf16) {
   const at::NoGradGuard no_grad;
-  ParityCase c("base_bf16", "base_bf16", Device());
+  const ParityCase c = Case(Device());
   EXPECT_LE(MaxDifference(c.Logprobs({}), c.Expected("logprobs")), 1e-4);
 }
 
-// bf16 rounds everywhere; ours may err from the fp32 truth no more than transformers' own bf16
-// does.
-TEST(Bf16ParityTest, ComputedInBf16) {
+TEST_P(Bf16ParityTest, ComputedInBf16) {
   const at::NoGradGuard no_grad;
-  Device device;
-  device.dtype = at::kBFloat16;
-  ParityCase c("base_bf16", "base_bf16", device);
-  const at::Tensor truth = c.Expected("logprobs");
-  const double ours = (c.Logprobs({}) - truth).abs().mean().item<double>();
-  const double theirs = (c.Expected("logprobs_bf16") - truth).abs().mean().item<double>();
-  EXPECT_GT(ours, 1e-5);
-  EXPECT_LE(ours, 1.5 * theirs);
+  const Bf16Row& allowed = GetParam();
+  ParityCase c = Case(Narrow());
+  for (int tile : {0, kDeterministicTileRows}) {
+    const at::Tensor ours = c.Logprobs({tile});
+    ASSERT_EQ(ours.scalar_type(), at::kFloat);
+    const at::Tensor theirs = c.Expected("logprobs_bf16"), truth = c.Expected("logprobs");
+    const auto mean = [](const at::Tensor& a, const at::Tensor& b) {
+      return (a - b).abs().mean().item<double>();
+    };
+    const at::Tensor hidden = c.Hidden({tile});
+    ASSERT_EQ(hidden.scalar_type(), at::kBFloat16);
+    const at::Tensor logits = Linear(hidden, HeadWeight(c.arch(), c.params()), {}, {tile});
+    const double logits_mean = mean(logits.to(at::kFloat), c.Expected("logits_bf16"));
+    EXPECT_GT(mean(ours, truth), 1e-5);  // it is bf16 that runs
+    EXPECT_LE(mean(ours, theirs), allowed.mean);
+    EXPECT_LE(MaxDifference(ours, theirs), allowed.max);
+    EXPECT_LE(logits_mean, allowed.logits_mean);
+    EXPECT_LE(mean(ours, truth), 1.5 * mean(theirs, truth));  // errs as little as transformers does
+  }
 }
 
-TEST(Bf16ParityTest, GradientsExist) {
-  Device device;
-  device.dtype = at::kBFloat16;
-  ParityCase wide("base_bf16", "base_bf16", Device()), narrow("base_bf16", "base_bf16", device);
+TEST_P(Bf16ParityTest, Gradients) {
+  ParityCase wide = Case(Device()), narrow = Case(Narrow());
   RequireGradients(wide);
   RequireGradients(narrow);
   const std::vector<at::Tensor> a = Gradients(wide, {}), b = Gradients(narrow, {});
@@ -151,9 +180,16 @@ TEST(Bf16ParityTest, GradientsExist) {
     if (wide.params().name(i).find("k_proj.bias") != std::string::npos) continue;
     const double cosine =
         at::cosine_similarity(a[i].flatten(), b[i].flatten().to(at::kFloat), 0).item<double>();
-    EXPECT_GT(cosine, 0.98) << wide.params().name(i);
+    EXPECT_GT(cosine, GetParam().cosine) << wide.params().name(i);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Models, Bf16ParityTest,
+                         ::testing::Values(Bf16Row{"base_bf16", 0.15, 0.7, 0.11, 0.995},
+                                           Bf16Row{"odd_bf16", 0.018, 0.07, 0.018, 0.995},
+                                           Bf16Row{"qwen2_base_bf16", 0.15, 0.7, 0.11, 0.995},
+                                           Bf16Row{"qwen2_odd_bf16", 0.018, 0.07, 0.018, 0.995}),
+                         [](const auto& info) { return std::string(info.param.model); });
 
 // Several threads on one set of weights: each builds its own graph, all get the same bits.
 TEST(ThreadsTest, GradientsOnSharedWeights) {

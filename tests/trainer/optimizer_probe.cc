@@ -17,7 +17,8 @@ namespace ziprl {
 namespace {
 
 at::Tensor ToTensor(const TensorView& view) {
-  at::Tensor out = at::empty(view.shape, at::TensorOptions().dtype(at::kFloat).device(at::kCPU));
+  const at::ScalarType type = view.dtype == "BF16" ? at::kBFloat16 : at::kFloat;
+  at::Tensor out = at::empty(view.shape, at::TensorOptions().dtype(type).device(at::kCPU));
   std::memcpy(out.data_ptr(), view.data, view.bytes);
   return out;
 }
@@ -51,8 +52,9 @@ int Run(const char* in, const char* out) {
   std::vector<TensorView> views = {
       {"norm", "F32", {static_cast<int64_t>(norms.size())}, norms.data(), norms.size() * 4}};
   for (size_t i = 0; i < params.size(); ++i) {
-    views.push_back({"param." + optimizer.name(i), "F32", params[i].sizes().vec(),
-                     params[i].data_ptr(), static_cast<size_t>(params[i].numel()) * 4});
+    views.push_back({"param." + optimizer.name(i),
+                     params[i].scalar_type() == at::kBFloat16 ? "BF16" : "F32",
+                     params[i].sizes().vec(), params[i].data_ptr(), params[i].nbytes()});
   }
   return WriteSafetensors(out, views, {}).ok() ? 0 : 1;
 }
