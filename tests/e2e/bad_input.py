@@ -102,6 +102,12 @@ def unsupported_architecture(bench):
     refuse_model(bench, model, "llava_next", "qwen2_5_vl")
 
 
+def unknown_option(bench):
+    model = model_copy(bench)
+    change_json(f"{model}/config.json", lambda c: c["text_config"].update(attention_sink=4))
+    refuse_model(bench, model, "config.json", "text_config", "attention_sink")
+
+
 def truncated_safetensors(bench):
     model = model_copy(bench)
     size = os.path.getsize(f"{model}/model.safetensors")
@@ -318,6 +324,7 @@ def bad_response_row(bench):
 
 
 CASES = [missing_tensor, extra_tensor, misshaped_tensor, non_finite_weights, unsupported_architecture,
+         unknown_option,
          truncated_safetensors, empty_safetensors, header_length_lies, broken_config_json, missing_model,
          broken_json_row, missing_problem, missing_answer, too_many_marks, too_few_marks, absent_image,
          unreadable_image, broken_image, empty_image_file, zero_size_image, huge_image, threshold_outside,

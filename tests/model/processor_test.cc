@@ -131,7 +131,8 @@ TEST_F(ProcessorTest, FilesMustAgree) {
   arch = Arch();
   arch.vocab = 281;
   dir_.Write("config.json", ArchitectureToJson(arch));
-  EXPECT_THAT(LoadError(), HasSubstr("vocab_size"));
+  EXPECT_THAT(LoadError(), AllOf(HasSubstr("tokenizer.json holds ids up to 281"),
+                                 HasSubstr("vocab_size is 281")));
   dir_.Write("config.json", ArchitectureToJson(Arch()));
   dir_.Write("chat_template.jinja", "other");
   EXPECT_THAT(LoadError(), HasSubstr("chat_template.jinja"));
