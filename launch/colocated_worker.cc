@@ -10,6 +10,7 @@
 #include "rollout/sparse_engine.h"
 #include "rollout/worker.h"
 #include "trainer/coordinator/coordinator_client.h"
+#include "trainer/coordinator/run_factory.h"
 #include "trainer/coordinator/run_identity.h"
 
 namespace ziprl {
@@ -71,6 +72,7 @@ absl::Status ColocatedWorker::RunFor(const std::string& coordinator, int rank,
   ZIPRL_ASSIGN_OR_RETURN(client.identity, IdentityOf(config_));
   client.worker = {absl::StrCat("learner-", rank), absl::ToUnixMicros(absl::Now())};
   client.give_up = absl::Seconds(config_.cluster.deadline_s);
+  client.heartbeat = HeartbeatPeriod(config_);
   client.stop_requested = stop;
   ZIPRL_ASSIGN_OR_RETURN(const auto link, CoordinatorClient::Connect(client));
   const absl::Status status = Run(client.worker, *link, score, stop);
