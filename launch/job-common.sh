@@ -38,6 +38,15 @@ make_secrets() {
   logs=$run.logs
 }
 
+# await_exit PID: sets code to the exit code of our child PID, whatever signals come meanwhile.
+await_exit() {
+  while true; do
+    code=0
+    wait "$1" || code=$?
+    kill -0 "$1" 2>/dev/null || return 0 # else a signal woke us
+  done
+}
+
 # await_address LOG PID: waits for the address that a service prints and sets `address`; ends the script with the
 # log's last lines when the service ends, or says nothing for cluster.deadline_s.
 await_address() {

@@ -60,7 +60,8 @@ end_all() {
   for pid in "${pid_of[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
 }
 trap end_all EXIT
-trap 'kill -TERM "${pid_of[learner]:-}" 2>/dev/null || exit 143' TERM INT
+# As SIGTERM to a learner, and what mpirun hands on to its ranks.
+trap 'kill -USR2 "${pid_of[learner]:-}" 2>/dev/null || exit 143' TERM INT
 
 serve coordinator ziprl-coordinator
 coordinator=$address

@@ -30,6 +30,7 @@ void Handle(int signal, void (*handler)(int)) {
 void InstallSignalFlags() {
   Handle(SIGTERM, OnTerminate);
   Handle(SIGINT, OnTerminate);
+  Handle(SIGUSR2, OnTerminate);
   Handle(SIGUSR1, OnCheckpoint);
 }
 

@@ -8,15 +8,6 @@ asked=""
 # run, save, end. (srun itself would answer SIGTERM with SIGKILL to its tasks; scancel hands it on.)
 ask_step() { trap "asked=yes; scancel --signal=TERM \"\$(step_id $1)\" 2>/dev/null || true" USR1 TERM; }
 
-# await_step PID: sets code to the exit code of the srun PID, whatever signals come meanwhile.
-await_step() {
-  while true; do
-    code=0
-    wait "$1" || code=$?
-    kill -0 "$1" 2>/dev/null || return 0 # else a signal woke us
-  done
-}
-
 # finish: exits with the step's code, or back into the queue when it was asked to stop and has.
 finish() {
   # Pre-emption asks the tasks, not this script.

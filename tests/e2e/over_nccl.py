@@ -64,7 +64,7 @@ def killed(bench):
     process = start_over(bench, out, 2, 1, *NCCL, "actor.zero=3", "cluster.deadline_s=30", options=preloaded(),
                          env=fake())
     wait_for_step(process, out, 2)
-    os.kill(rank_pids(process)[1], signal.SIGKILL)
+    os.kill(rank_pids(process.pid)[1], signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
     check(process.returncode != 0, "exit code", process.returncode)
     check("rank 1" in errors, "nobody names rank 1", errors[-3000:])

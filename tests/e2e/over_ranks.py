@@ -4,6 +4,7 @@ usage: over_ranks.py ZIPRL FIXTURES WORK CASE
 """
 
 import os
+import pathlib
 import signal
 import subprocess
 import time
@@ -12,6 +13,7 @@ import workbench
 from workbench import (check, check_same_files, check_same_metrics, read_json_lines, shared_memory_of, steps_of,
                        tiny_run)
 
+SCRIPT = str(pathlib.Path(__file__).resolve().parents[2] / "launch" / "mpirun.sh")
 MPIRUN = ["mpirun", "--oversubscribe", "--bind-to", "none"]
 ENV = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_WAIT_POLICY": "passive",
        "OMPI_MCA_mpi_yield_when_idle": "1", "OMPI_MCA_btl": "self,vader,tcp"}
@@ -192,8 +194,8 @@ def start_over(bench, out, learner, rollout, *more, options=(), env=ENV):
 
 
 def rank_pids(mpirun):
-    """The program's processes under mpirun, by rank."""
-    pids = subprocess.run(["pgrep", "-P", str(mpirun.pid)], capture_output=True, text=True).stdout.split()
+    """The program's processes under the mpirun of that pid, by rank."""
+    pids = subprocess.run(["pgrep", "-P", str(mpirun)], capture_output=True, text=True).stdout.split()
     found = {}
     for pid in pids:
         with open(f"/proc/{pid}/environ", "rb") as file:
@@ -219,14 +221,14 @@ def strike(bench, out, victims, sig, start, way=None):
     for victim in victims:
         process = start()
         wait_for_step(process, out, done + 2)
-        pids = rank_pids(process)
+        pids = rank_pids(process.pid)
         learners.append(pids[0])
         check(bool(shared_memory_of(pids[0])) == (way == "shared_memory"), way, os.listdir("/dev/shm"))
         os.kill(pids[victim], sig)
         try:
             _, errors = process.communicate(timeout=60)
         finally:
-            for pid in rank_pids(process).values() if process.poll() is None else ():
+            for pid in rank_pids(process.pid).values() if process.poll() is None else ():
                 os.kill(pid, signal.SIGKILL)
             if process.poll() is None:
                 process.kill()
@@ -261,14 +263,21 @@ def stopped(bench):
 
 
 def terminated(bench):
-    """SIGTERM to mpirun: the step is finished, saved, and the job ends with 0."""
+    """SIGTERM to launch/mpirun.sh: the step is finished, saved, and the job ends with 0."""
     out = bench.path("run")
-    process = start_over(bench, out, 1, 2)
+    _, cluster = ranks(1, 2)
+    process = subprocess.Popen(
+        [SCRIPT, *tiny_run(bench, out, "trainer.max_steps=400", "trainer.save_freq=1", "trainer.save_limit=2",
+                           *cluster)[1:]],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=bench.work,
+        env={**os.environ, **ENV, "MPIRUN_OPTIONS": "--oversubscribe"})
     wait_for_step(process, out, 2)
-    learner = rank_pids(process)[0]
+    mpirun = subprocess.run(["pgrep", "-x", "mpirun", "-P", str(process.pid)], capture_output=True, text=True).stdout
+    learner = rank_pids(int(mpirun))[0]
     check(shared_memory_of(learner), "no shared memory in", os.listdir("/dev/shm"))
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=120)
+    check(process.returncode == 0, "exit code", process.returncode, errors[-2000:])
     check(not shared_memory_of(learner), "shared memory stays:", shared_memory_of(learner))
     steps = steps_of(out)
     check(os.readlink(f"{out}/latest") == f"step_{steps}", os.readlink(f"{out}/latest"), steps, errors[-2000:])
