@@ -2,6 +2,7 @@
 option(ZIPRL_TORCH "Build what needs LibTorch" ON)
 set(ZIPRL_CUDA "AUTO" CACHE STRING "CUDA backend: AUTO (when nvcc is found), ON or OFF")
 set(ZIPRL_SANITIZE "" CACHE STRING "Sanitizers for every target: address,undefined or thread")
+option(ZIPRL_FUZZ "Build the fuzz targets (clang, ZIPRL_SANITIZE with fuzzer-no-link)" OFF)
 set(ZIPRL_TORCH_ROOT "" CACHE PATH "The torch package's folder (site-packages/torch)")
 set(ZIPRL_ARROW_ROOT "" CACHE PATH "The pyarrow package's folder (site-packages/pyarrow); empty = the one in .venv")
 set(ZIPRL_PYTHON "${CMAKE_SOURCE_DIR}/.venv/bin/python" CACHE FILEPATH "Python of the judges (launch/setup makes it)")

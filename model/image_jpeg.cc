@@ -14,8 +14,12 @@
 namespace ziprl {
 namespace {
 
+// A few bytes of a progressive file ask for a pass over all pixels; real files have about ten.
+constexpr int kMaxScans = 500;
+
 struct Reader {
   jpeg_decompress_struct jpeg;
+  jpeg_progress_mgr progress;
   jpeg_error_mgr errors;
   std::jmp_buf jump;
   char error[JMSG_LENGTH_MAX];
@@ -32,12 +36,21 @@ void OnMessage(j_common_ptr common, int level) {
   if (level < 0 && common->err->msg_code == JWRN_JPEG_EOF) Fail(common);
 }
 
+void OnProgress(j_common_ptr common) {
+  auto* reader = static_cast<Reader*>(common->client_data);
+  if (reader->jpeg.input_scan_number <= kMaxScans) return;
+  std::snprintf(reader->error, sizeof(reader->error), "more than %d scans", kMaxScans);
+  std::longjmp(reader->jump, 1);
+}
+
 void Open(const std::string& bytes, Reader* reader) {
   reader->jpeg.err = jpeg_std_error(&reader->errors);
   reader->errors.error_exit = Fail;
   reader->errors.emit_message = OnMessage;
   reader->jpeg.client_data = reader;
   jpeg_create_decompress(&reader->jpeg);
+  reader->progress.progress_monitor = OnProgress;
+  reader->jpeg.progress = &reader->progress;
   jpeg_mem_src(&reader->jpeg, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
 }
 

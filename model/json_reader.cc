@@ -116,7 +116,30 @@ void JsonReader::Take(const absl::Status& status) {
   if (status_.ok()) status_ = status;
 }
 
+int JsonNesting(std::string_view text) {
+  int depth = 0, most = 0;
+  bool in_text = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_text) {
+      if (c == '\\') ++i;
+      in_text = c != '"';
+    } else if (c == '"') {
+      in_text = true;
+    } else if (c == '{' || c == '[') {
+      most = std::max(most, ++depth);
+    } else if (c == '}' || c == ']') {
+      --depth;
+    }
+  }
+  return most;
+}
+
 absl::StatusOr<nlohmann::json> ParseJson(std::string_view text, const std::string& where) {
+  if (const int nesting = JsonNesting(text); nesting > kMaxJsonNesting) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(where, ": JSON nested ", nesting, " deep, allowed is ", kMaxJsonNesting));
+  }
   try {
     return nlohmann::json::parse(text);
   } catch (const nlohmann::json::parse_error& e) {

@@ -53,7 +53,12 @@ class JsonReader {
   absl::Status status_;
 };
 
-// Parses text; errors name `where`, line and column.
+// Brackets open at once, those in texts left out. Deep values overflow the stack of what walks
+// them.
+int JsonNesting(std::string_view text);
+inline constexpr int kMaxJsonNesting = 256;
+
+// Parses text, at most kMaxJsonNesting deep; errors name `where`, line and column.
 absl::StatusOr<nlohmann::json> ParseJson(std::string_view text, const std::string& where);
 
 }  // namespace ziprl

@@ -175,6 +175,13 @@ TEST(TokenizerTest, RefusesWhatItDoesNotImplement) {
   EXPECT_THAT(ErrorWith("/added_tokens/0/normalized", true), HasSubstr("normalized"));
 }
 
+TEST(TokenizerTest, RefusesDeepNesting) {
+  // The error of another option prints its value: without a limit that recursed 100,000 deep.
+  const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
+  const auto tokenizer = Tokenizer::Parse(R"({"normalizer": {"type": )" + deep + "}}", "t.json");
+  EXPECT_THAT(tokenizer.status().message(), AllOf(HasSubstr("t.json"), HasSubstr("100002 deep")));
+}
+
 TEST(TokenizerTest, RefusesBrokenVocabularies) {
   EXPECT_THAT(ErrorWith("/model/vocab", json::object()), HasSubstr("not in the vocabulary"));
   EXPECT_THAT(ErrorWith("/model/vocab/a", -1), HasSubstr("\"a\""));

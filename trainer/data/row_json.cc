@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/cord.h"
 #include "absl/strings/escaping.h"
+#include "model/json_reader.h"
 
 namespace ziprl {
 namespace {
@@ -15,27 +16,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr char kColumnPayload[] = "ziprl/column";
-constexpr int kMaxNesting = 256;
-
-// Brackets open at once, those in texts left out.
-int NestingOf(std::string_view text) {
-  int depth = 0, most = 0;
-  bool in_text = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_text) {
-      if (c == '\\') ++i;
-      in_text = c != '"';
-    } else if (c == '"') {
-      in_text = true;
-    } else if (c == '{' || c == '[') {
-      most = std::max(most, ++depth);
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-  return most;
-}
 
 bool HoldsBytes(const Json& value) {
   if (value.is_binary()) return true;
@@ -66,9 +46,9 @@ const Json* Member(const Json& object, const std::string& key) {
 }  // namespace
 
 absl::StatusOr<Json> ParseRowObject(const std::string& text) {
-  if (const int nesting = NestingOf(text); nesting > kMaxNesting) {
+  if (const int nesting = JsonNesting(text); nesting > kMaxJsonNesting) {
     return absl::InvalidArgumentError(
-        absl::StrFormat("JSON nested %d deep, allowed is %d", nesting, kMaxNesting));
+        absl::StrFormat("JSON nested %d deep, allowed is %d", nesting, kMaxJsonNesting));
   }
   try {
     Json object = Json::parse(text);

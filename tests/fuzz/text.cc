@@ -1,0 +1,20 @@
+// Any bytes as text: repaired, normalised, split, encoded and decoded.
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "model/tokenizer.h"
+#include "model/unicode.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static const auto tokenizer = *ziprl::Tokenizer::Parse(
+      *ziprl::TrainTokenizerJson({"the cat sat on the mat", "a na\u00efve caf\u00e9"}, 280), "own");
+  const std::string_view bytes(reinterpret_cast<const char*>(data), size);
+  const std::string text = ziprl::ReplaceInvalidUtf8(bytes);
+  if (ziprl::IsValidUtf8(bytes) != (text == bytes)) abort();
+  const std::string normal = ziprl::Nfc(text);
+  if (ziprl::IsPlainlyNfc(text) && normal != text) abort();
+  if (tokenizer->Decode(tokenizer->Encode(bytes), false) != normal) abort();
+  return 0;
+}
