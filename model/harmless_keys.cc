@@ -17,6 +17,8 @@ std::span<const std::string_view> HarmlessConfigKeys() {
       // Tokens, where nothing reads them.
       "bos_token_id", "decoder_start_token_id", "eos_token_id", "pad_token_id", "prefix",
       "sep_token_id", "vision_token_id",
+      // Tokens of the whole model, which releases in between repeated in the text model's object.
+      "image_token_id", "video_token_id", "vision_end_token_id", "vision_start_token_id",
       // Generation settings, which older releases kept here.
       "bad_words_ids", "begin_suppress_tokens", "diversity_penalty", "do_sample", "early_stopping",
       "encoder_no_repeat_ngram_size", "exponential_decay_length_penalty", "forced_bos_token_id",

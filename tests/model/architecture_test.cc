@@ -201,6 +201,17 @@ TEST(ArchitectureTest, OptionsThatChangeNothingPass) {
   EXPECT_TRUE(Parse(config).ok()) << Parse(config).status();
 }
 
+// Releases in between wrote the whole model's tokens into the text model's object too.
+TEST(ArchitectureTest, TokensInTheTextConfigPass) {
+  json config = Nested();
+  config["text_config"].update({{"image_token_id", 91},
+                                {"video_token_id", 92},
+                                {"vision_start_token_id", 93},
+                                {"vision_end_token_id", 94}});
+  const auto arch = Parse(config);
+  EXPECT_TRUE(arch.ok()) << arch.status();
+}
+
 TEST(ArchitectureTest, RefusesInconsistentSizes) {
   EXPECT_THAT(ErrorWith("/text_config/num_attention_heads", 5), HasSubstr("num_attention_heads"));
   EXPECT_THAT(ErrorWith("/text_config/num_key_value_heads", 3), HasSubstr("num_key_value_heads"));
