@@ -79,6 +79,27 @@ TEST(OpsTest, SwiGlu) {
              {gate, Randn({5, 37})});
 }
 
+TEST(OpsTest, LayerNorm) {
+  at::manual_seed(12);
+  for (int64_t cols : {3, 16, 130}) {
+    ExpectSame([](const Tensors& t) { return LayerNorm(t[0], t[1], t[2], 1e-6); },
+               [](const Tensors& t) {
+                 const at::Tensor centred = t[0] - t[0].mean(-1, true);
+                 return centred * (centred.square().mean(-1, true) + 1e-6).rsqrt() * t[1] + t[2];
+               },
+               {Randn({11, cols}) * 3 + 1, Randn({cols}), Randn({cols})});
+  }
+}
+
+TEST(OpsTest, QuickGelu) {
+  at::manual_seed(13);
+  at::Tensor x = Randn({5, 37}) * 4;
+  x[0][0] = 120.0f;
+  x[0][1] = -120.0f;
+  ExpectSame([](const Tensors& t) { return QuickGelu(t[0]); },
+             [](const Tensors& t) { return t[0] * at::sigmoid(t[0] * 1.702); }, {x});
+}
+
 struct Turn {
   at::Tensor cos, sin;
 };

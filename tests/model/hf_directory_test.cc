@@ -239,6 +239,24 @@ TEST_F(IndexTest, TensorInAnotherShardIsNamed) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("lm_head.weight"));
 }
 
+TEST_F(IndexTest, OneTensorInTwoShardsIsNamedWithBoth) {
+  dir_ = Scratch() + "/model";
+  fs::copy(Source("odd_sharded"), dir_);
+  const std::string shard = dir_ + "/model-00002-of-00013.safetensors";
+  {
+    const auto one = SafetensorsFile::Open(dir_ + "/model-00001-of-00013.safetensors");
+    const auto two =
+        SafetensorsFile::Open(Source("odd_sharded") + "/model-00002-of-00013.safetensors");
+    Tensors tensors = (*two)->tensors();
+    tensors.push_back((*one)->tensors().front());
+    ASSERT_TRUE(WriteSafetensors(shard, tensors, {}).ok());
+    const absl::Status status = LoadParams(dir_, *LoadArchitecture(dir_), Device()).status();
+    EXPECT_THAT(std::string(status.message()),
+                AllOf(HasSubstr(shard), HasSubstr("duplicates '" + tensors.back().name),
+                      HasSubstr("model-00001-of-00013.safetensors")));
+  }
+}
+
 TEST_F(IndexTest, BrokenJsonNamesTheFile) {
   const absl::Status status = LoadWithIndex("{", "[");
   EXPECT_THAT(std::string(status.message()), HasSubstr("model.safetensors.index.json"));
