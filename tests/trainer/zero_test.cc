@@ -93,10 +93,10 @@ class ZeroTest : public ::testing::Test {
       for (size_t i = 0; i < saved_.size(); ++i) model->params.tensor(i).copy_(saved_[i]);
       learner->ReleaseParams(/*changed=*/true);
       MustOk(learner->LoadState(from));
-      model->version = 0;  // the groups are of version 0 in every step
     }
     RankState state;
     for (int step = 0; step < steps; ++step) {
+      model->version = 0;  // the groups are of version 0 in every step
       state.stats = MustValue(learner->Step(groups_, advantages_));
     }
     state.memory = learner->memory();
