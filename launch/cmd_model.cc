@@ -46,12 +46,8 @@ int CopyModel(const Args& args, CLI::App& app) {
   app.add_option("--dtype", dtype, "stored type; as in the source unless given")
       ->check(CLI::IsMember({"float32", "bfloat16"}));
   return ParseAndRun(app, args, [&]() -> absl::Status {
-    ModelConfig config;
-    config.path = from;
-    config.device = "cpu";
-    ZIPRL_ASSIGN_OR_RETURN(const auto model, OpenModel(config, true));
-    ZIPRL_RETURN_IF_ERROR(SaveModelAs(*model, to, dtype));
-    std::cerr << to << ": " << ParameterCount(*model) << " parameters\n";
+    ZIPRL_ASSIGN_OR_RETURN(const int64_t parameters, CopyModelDirectory(from, to, dtype));
+    std::cerr << to << ": " << parameters << " parameters\n";
     return absl::OkStatus();
   });
 }

@@ -52,13 +52,19 @@ absl::Status MakeEmptyDirectory(const std::string& dir) {
   return MakeDirectories(dir);
 }
 
+int64_t Elements(const ParamSpec& spec) {
+  int64_t count = 1;
+  for (int64_t extent : spec.shape) count *= extent;
+  return count;
+}
+
 // Consecutive parameters, no shard above max_bytes unless one parameter alone is.
-std::vector<std::vector<size_t>> PlanShards(const ParamStore& params, size_t element_size,
-                                            int64_t max_bytes) {
+std::vector<std::vector<size_t>> PlanShards(const std::vector<ParamSpec>& specs,
+                                            size_t element_size, int64_t max_bytes) {
   std::vector<std::vector<size_t>> shards(1);
   int64_t filled = 0;
-  for (size_t i = 0; i < params.size(); ++i) {
-    const auto bytes = params.tensor(i).numel() * static_cast<int64_t>(element_size);
+  for (size_t i = 0; i < specs.size(); ++i) {
+    const int64_t bytes = Elements(specs[i]) * static_cast<int64_t>(element_size);
     if (filled + bytes > max_bytes && !shards.back().empty()) {
       shards.emplace_back();
       filled = 0;
@@ -74,41 +80,48 @@ std::string ShardName(size_t shard, size_t count) {
   return absl::StrFormat("model-%05d-of-%05d.safetensors", shard + 1, count);
 }
 
-absl::Status WriteShard(const std::string& path, const ParamStore& params,
+absl::Status WriteShard(const std::string& path, const ParamSource& params,
                         const std::vector<size_t>& members, const StoredType& stored) {
-  std::vector<at::Tensor> held;
   std::vector<TensorView> views;
   for (size_t i : members) {
-    held.push_back(params.tensor(i).detach().to(at::kCPU).to(stored.type).contiguous());
-    const at::Tensor& tensor = held.back();
-    views.push_back({params.name(i), stored.name, tensor.sizes().vec(), tensor.const_data_ptr(),
-                     static_cast<size_t>(tensor.nbytes())});
+    const ParamSpec& spec = params.specs[i];
+    views.push_back({spec.name, stored.name, spec.shape, nullptr,
+                     static_cast<size_t>(Elements(spec)) * at::elementSize(stored.type)});
   }
-  return WriteSafetensors(path, views, {{"format", "pt"}});
+  at::Tensor held;  // the one that is being written
+  return StreamSafetensors(path, views, {{"format", "pt"}},
+                           [&](size_t i) -> absl::StatusOr<const void*> {
+                             held = at::Tensor();
+                             ZIPRL_ASSIGN_OR_RETURN(held, params.tensor(members[i]));
+                             held = held.detach().to(at::kCPU).to(stored.type).contiguous();
+                             return held.const_data_ptr();
+                           });
 }
 
-absl::Status WriteIndex(const std::string& path, const ParamStore& params,
+absl::Status WriteIndex(const std::string& path, const std::vector<ParamSpec>& specs,
                         const std::vector<std::vector<size_t>>& shards, size_t element_size) {
+  int64_t elements = 0;
+  for (const ParamSpec& spec : specs) elements += Elements(spec);
   nlohmann::json index;  // keys sorted, as transformers writes it
-  index["metadata"]["total_parameters"] = params.NumElements();
-  index["metadata"]["total_size"] = params.NumElements() * static_cast<int64_t>(element_size);
+  index["metadata"]["total_parameters"] = elements;
+  index["metadata"]["total_size"] = elements * static_cast<int64_t>(element_size);
   for (size_t shard = 0; shard < shards.size(); ++shard) {
     for (size_t i : shards[shard])
-      index["weight_map"][params.name(i)] = ShardName(shard, shards.size());
+      index["weight_map"][specs[i].name] = ShardName(shard, shards.size());
   }
   return WriteFileAtomically(path, index.dump(2) + "\n");
 }
 
-absl::Status WriteWeights(const std::string& out_dir, const ParamStore& params,
+absl::Status WriteWeights(const std::string& out_dir, const ParamSource& params,
                           const StoredType& stored, int64_t max_shard_bytes) {
   const size_t element_size = at::elementSize(stored.type);
-  const auto shards = PlanShards(params, element_size, max_shard_bytes);
+  const auto shards = PlanShards(params.specs, element_size, max_shard_bytes);
   for (size_t shard = 0; shard < shards.size(); ++shard) {
     const std::string path = absl::StrCat(out_dir, "/", ShardName(shard, shards.size()));
     ZIPRL_RETURN_IF_ERROR(WriteShard(path, params, shards[shard], stored));
   }
   if (shards.size() == 1) return absl::OkStatus();
-  return WriteIndex(absl::StrCat(out_dir, "/model.safetensors.index.json"), params, shards,
+  return WriteIndex(absl::StrCat(out_dir, "/model.safetensors.index.json"), params.specs, shards,
                     element_size);
 }
 
@@ -126,6 +139,17 @@ absl::Status CopyAssets(const std::string& from, const std::string& to) {
 
 absl::Status SaveModelDirectory(const std::string& out_dir, const Architecture& arch,
                                 const ParamStore& params, const std::string& dtype,
+                                const std::string& assets_dir, int64_t max_shard_bytes) {
+  ParamSource source;
+  for (size_t i = 0; i < params.size(); ++i) {
+    source.specs.push_back({params.name(i), params.tensor(i).sizes().vec()});
+  }
+  source.tensor = [&](size_t i) { return absl::StatusOr<at::Tensor>(params.tensor(i)); };
+  return SaveModelDirectory(out_dir, arch, source, dtype, assets_dir, max_shard_bytes);
+}
+
+absl::Status SaveModelDirectory(const std::string& out_dir, const Architecture& arch,
+                                const ParamSource& params, const std::string& dtype,
                                 const std::string& assets_dir, int64_t max_shard_bytes) {
   const at::NoGradGuard no_grad;
   ZIPRL_ASSIGN_OR_RETURN(const StoredType stored, ParseStoredType(dtype));

@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -25,11 +26,13 @@ namespace fs = std::filesystem;
 constexpr char kSingleFile[] = "model.safetensors";
 constexpr char kIndexFile[] = "model.safetensors.index.json";
 constexpr size_t kNamedAtMost = 5;
+constexpr int64_t kPiece = int64_t{1} << 20;  // elements read at once
 
 // A tensor of the checkpoint and the file that holds it.
 struct Found {
   const TensorView* view = nullptr;
   std::string file;
+  const SafetensorsFile* map = nullptr;
 };
 
 struct Checkpoint {
@@ -74,7 +77,7 @@ absl::Status AddFile(const std::string& path, Checkpoint* checkpoint) {
   for (const TensorView& view : file->tensors()) {
     if (IsDerivedBuffer(view.name)) continue;
     const auto [place, fresh] =
-        checkpoint->tensors.emplace(CanonicalParamName(view.name), Found{&view, path});
+        checkpoint->tensors.emplace(CanonicalParamName(view.name), Found{&view, path, file.get()});
     if (!fresh) {
       return absl::InvalidArgumentError(absl::StrCat(path, ": tensor '", view.name,
                                                      "' duplicates '", place->second.view->name,
@@ -168,39 +171,69 @@ absl::StatusOr<at::ScalarType> ScalarTypeOf(const Found& found) {
                                                  "; supported: F32, BF16, F16"));
 }
 
+absl::Status CheckShape(const ParamSpec& spec, const Found& found) {
+  if (found.view->shape == spec.shape) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(found.file, ": tensor '", found.view->name,
+                                                 "' has shape ", ShapeText(found.view->shape),
+                                                 "; the config asks for ", ShapeText(spec.shape)));
+}
+
+// Out of the map in pieces, which bounds the memory beside the tensor itself; the file need not
+// align its tensors.
 absl::StatusOr<at::Tensor> ReadTensor(const ParamSpec& spec, const Found& found,
                                       const Device& device) {
-  if (found.view->shape != spec.shape) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        found.file, ": tensor '", found.view->name, "' has shape ", ShapeText(found.view->shape),
-        "; the config asks for ", ShapeText(spec.shape)));
-  }
   ZIPRL_ASSIGN_OR_RETURN(const at::ScalarType type, ScalarTypeOf(found));
-  // Copied out of the map byte by byte: the file need not align its tensors.
-  at::Tensor stored = at::empty(spec.shape, at::TensorOptions().dtype(type).device(at::kCPU));
-  std::memcpy(stored.mutable_data_ptr(), found.view->data, found.view->bytes);
-  if (!stored.isfinite().all().item<bool>()) {
-    const int64_t count = stored.isfinite().logical_not().sum().item<int64_t>();
-    return absl::InvalidArgumentError(absl::StrCat(found.file, ": tensor '", found.view->name,
-                                                   "' holds ", count, " non-finite values"));
+  at::Tensor out = at::empty(spec.shape, device.Options());
+  const at::Tensor flat = out.view(-1);
+  const int64_t size = flat.numel();
+  const auto element = static_cast<int64_t>(at::elementSize(type));
+  const at::Tensor buffer =
+      at::empty({std::min(size, kPiece)}, at::TensorOptions().dtype(type).device(at::kCPU));
+  int64_t non_finite = 0;
+  for (int64_t begin = 0; begin < size; begin += kPiece) {
+    const at::Tensor piece = buffer.narrow(0, 0, std::min(kPiece, size - begin));
+    const char* source = static_cast<const char*>(found.view->data) + begin * element;
+    std::memcpy(piece.mutable_data_ptr(), source, piece.nbytes());
+    found.map->Release(source, piece.nbytes());
+    if (!piece.isfinite().all().item<bool>()) {
+      non_finite += piece.isfinite().logical_not().sum().item<int64_t>();
+    }
+    flat.narrow(0, begin, piece.numel()).copy_(piece);
   }
-  return stored.to(device.Options());
+  if (non_finite == 0) return out;
+  return absl::InvalidArgumentError(absl::StrCat(found.file, ": tensor '", found.view->name,
+                                                 "' holds ", non_finite, " non-finite values"));
 }
 
 }  // namespace
 
+absl::StatusOr<ParamSource> OpenParams(const std::string& model_dir, const Architecture& arch,
+                                       const Device& device) {
+  ZIPRL_ASSIGN_OR_RETURN(Checkpoint opened, OpenCheckpoint(model_dir));
+  const auto checkpoint = std::make_shared<Checkpoint>(std::move(opened));
+  ZIPRL_RETURN_IF_ERROR(DropTiedHead(model_dir, arch, checkpoint.get()));
+  ParamSource source;
+  source.specs = ParamSpecs(arch);
+  ZIPRL_RETURN_IF_ERROR(CheckNames(model_dir, source.specs, *checkpoint));
+  for (const ParamSpec& spec : source.specs) {
+    const Found& found = checkpoint->tensors.at(spec.name);
+    ZIPRL_RETURN_IF_ERROR(CheckShape(spec, found));
+    ZIPRL_RETURN_IF_ERROR(ScalarTypeOf(found).status());
+  }
+  source.tensor = [checkpoint, specs = source.specs, device](size_t i) {
+    const at::NoGradGuard no_grad;
+    return ReadTensor(specs[i], checkpoint->tensors.at(specs[i].name), device);
+  };
+  return source;
+}
+
 absl::StatusOr<ParamStore> LoadParams(const std::string& model_dir, const Architecture& arch,
                                       const Device& device) {
-  const at::NoGradGuard no_grad;
-  ZIPRL_ASSIGN_OR_RETURN(Checkpoint checkpoint, OpenCheckpoint(model_dir));
-  ZIPRL_RETURN_IF_ERROR(DropTiedHead(model_dir, arch, &checkpoint));
-  const std::vector<ParamSpec> specs = ParamSpecs(arch);
-  ZIPRL_RETURN_IF_ERROR(CheckNames(model_dir, specs, checkpoint));
+  ZIPRL_ASSIGN_OR_RETURN(const ParamSource source, OpenParams(model_dir, arch, device));
   ParamStore store;
-  for (const ParamSpec& spec : specs) {
-    ZIPRL_ASSIGN_OR_RETURN(at::Tensor tensor,
-                           ReadTensor(spec, checkpoint.tensors[spec.name], device));
-    store.Add(spec.name, std::move(tensor));
+  for (size_t i = 0; i < source.specs.size(); ++i) {
+    ZIPRL_ASSIGN_OR_RETURN(at::Tensor tensor, source.tensor(i));
+    store.Add(source.specs[i].name, std::move(tensor));
   }
   return store;
 }

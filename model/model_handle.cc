@@ -3,12 +3,15 @@
 #include <ATen/Parallel.h>
 
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "configs/base/files.h"
 #include "configs/base/status_macros.h"
 #include "model/hf_directory.h"
+#include "model/init_param.h"
 #include "model/model.h"
 #include "model/model_family.h"
 #include "model/processor_files.h"
@@ -73,8 +76,10 @@ std::vector<std::string> WithTemplateWords(const std::vector<std::string>& corpu
 
 // The token ids that a config names, from the tokenizer that was just trained.
 void FillTokenIds(const Tokenizer& tokenizer, nlohmann::json& config) {
-  config["vocab_size"] = (tokenizer.vocab_size() + 15) / 16 * 16;
-  config["text_config"]["vocab_size"] = config["vocab_size"];
+  nlohmann::json& vocab = config["text_config"]["vocab_size"];
+  const int rounded = (tokenizer.vocab_size() + 15) / 16 * 16;
+  if (!vocab.is_number_integer() || vocab < rounded) vocab = rounded;
+  config["vocab_size"] = vocab;
   config["image_token_id"] = tokenizer.TokenId("<|image_pad|>");
   config["video_token_id"] = tokenizer.TokenId("<|video_pad|>");
   config["vision_start_token_id"] = tokenizer.TokenId("<|vision_start|>");
@@ -124,6 +129,24 @@ absl::Status SaveModelAs(const Model& model, const std::string& out_dir, const s
   });
 }
 
+absl::StatusOr<int64_t> CopyModelDirectory(const std::string& from, const std::string& to,
+                                           const std::string& dtype) {
+  ZIPRL_ASSIGN_OR_RETURN(const Architecture arch, LoadArchitecture(from));
+  ZIPRL_RETURN_IF_ERROR(Processor::Load(from).status());
+  const std::string stored = dtype.empty() ? arch.dtype : dtype;
+  ZIPRL_ASSIGN_OR_RETURN(const Device device,
+                         MakeDevice("cpu", stored == "bfloat16" ? "bf16" : "fp32"));
+  ZIPRL_ASSIGN_OR_RETURN(const ParamSource params, OpenParams(from, arch, device));
+  ZIPRL_RETURN_IF_ERROR(BuildDirectory(to, [&](const std::string& temporary) {
+    return SaveModelDirectory(temporary, arch, params, stored, from);
+  }));
+  int64_t count = 0;
+  for (const ParamSpec& spec : params.specs) {
+    count += std::accumulate(spec.shape.begin(), spec.shape.end(), int64_t{1}, std::multiplies<>());
+  }
+  return count;
+}
+
 absl::Status InitModelDirectory(const InitOptions& options) {
   ZIPRL_ASSIGN_OR_RETURN(InitFile file, ReadInitFile(options.architecture_file));
   ZIPRL_ASSIGN_OR_RETURN(
@@ -134,7 +157,11 @@ absl::Status InitModelDirectory(const InitOptions& options) {
   file.config["dtype"] = options.dtype;
   ZIPRL_ASSIGN_OR_RETURN(const Architecture arch,
                          ParseArchitecture(file.config.dump(), "", options.architecture_file));
-  const ParamStore params = InitParams(arch, options.seed, file.init_std, Device());
+  ParamSource params;
+  params.specs = ParamSpecs(arch);
+  params.tensor = [&](size_t i) -> absl::StatusOr<at::Tensor> {
+    return InitParam(params.specs[i], i, options.seed, file.init_std);
+  };
   const std::string assets = absl::StrCat(options.out_dir, ".assets");
   std::error_code error;
   fs::create_directories(assets, error);

@@ -43,6 +43,11 @@ absl::Status ReadBudgetHead(const std::string& dir, Model& model);
 // exist or be empty.
 absl::Status SaveModelAs(const Model& model, const std::string& out_dir, const std::string& dtype);
 
+// Copies a model directory tensor by tensor, each checked against the config, in the memory of one;
+// dtype as above. Returns the number of parameters.
+absl::StatusOr<int64_t> CopyModelDirectory(const std::string& from, const std::string& to,
+                                           const std::string& dtype);
+
 struct InitOptions {
   std::string architecture_file;  // configs/models/*.json
   std::string out_dir;
@@ -50,7 +55,8 @@ struct InitOptions {
   uint64_t seed = 0;
   std::string dtype = "float32";
 };
-// A random model of the given architecture with a tokenizer trained on the corpus.
+// A random model of the given architecture with a tokenizer trained on the corpus, in the memory of
+// one tensor. A vocab_size in the file's text_config is kept where the tokenizer fits in.
 absl::Status InitModelDirectory(const InitOptions& options);
 
 // CPU threads of tensor operations inside one unit of work (the units themselves spread over

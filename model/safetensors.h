@@ -31,6 +31,8 @@ class SafetensorsFile {
   const std::vector<TensorView>& tensors() const { return tensors_; }  // in file order
   const TensorView* Find(std::string_view name) const;
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  // Lets go of the memory that [begin, begin + bytes) of the map takes; reading it again works.
+  void Release(const void* begin, size_t bytes) const;
 
  private:
   SafetensorsFile() = default;
@@ -46,5 +48,12 @@ class SafetensorsFile {
 // order; same input, same bytes. ResourceExhausted when the disk is full.
 absl::Status WriteSafetensors(const std::string& path, const std::vector<TensorView>& tensors,
                               const std::map<std::string, std::string>& metadata);
+
+// The same with the data of tensor i asked for when it is written, so that one tensor at a time is
+// held: what `data(i)` gives must hold until the next call. The views' own data is not looked at.
+using TensorDataSource = std::function<absl::StatusOr<const void*>(size_t i)>;
+absl::Status StreamSafetensors(const std::string& path, const std::vector<TensorView>& tensors,
+                               const std::map<std::string, std::string>& metadata,
+                               const TensorDataSource& data);
 
 }  // namespace ziprl

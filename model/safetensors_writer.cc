@@ -63,12 +63,13 @@ absl::StatusOr<std::string> HeaderText(const std::vector<TensorView>& tensors,
 }
 
 absl::Status WriteBody(int fd, const std::string& path, const std::string& header,
-                       const std::vector<TensorView>& tensors) {
+                       const std::vector<TensorView>& tensors, const TensorDataSource& data) {
   const uint64_t length = header.size();
   ZIPRL_RETURN_IF_ERROR(WriteAll(fd, path, &length, sizeof(length)));
   ZIPRL_RETURN_IF_ERROR(WriteAll(fd, path, header.data(), header.size()));
-  for (const TensorView& view : tensors) {
-    ZIPRL_RETURN_IF_ERROR(WriteAll(fd, path, view.data, view.bytes));
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    ZIPRL_ASSIGN_OR_RETURN(const void* bytes, data(i));
+    ZIPRL_RETURN_IF_ERROR(WriteAll(fd, path, bytes, tensors[i].bytes));
   }
   if (fsync(fd) != 0) return SystemError(path, "fsync", errno);
   return absl::OkStatus();
@@ -93,13 +94,20 @@ size_t SafetensorsElementSize(std::string_view dtype) {
 
 absl::Status WriteSafetensors(const std::string& path, const std::vector<TensorView>& tensors,
                               const std::map<std::string, std::string>& metadata) {
+  return StreamSafetensors(path, tensors, metadata,
+                           [&](size_t i) { return absl::StatusOr<const void*>(tensors[i].data); });
+}
+
+absl::Status StreamSafetensors(const std::string& path, const std::vector<TensorView>& tensors,
+                               const std::map<std::string, std::string>& metadata,
+                               const TensorDataSource& data) {
   const absl::StatusOr<std::string> header = HeaderText(tensors, metadata);
   if (!header.ok()) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": ", header.status().message()));
   }
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd < 0) return SystemError(path, "open", errno);
-  absl::Status written = WriteBody(fd, path, *header, tensors);
+  absl::Status written = WriteBody(fd, path, *header, tensors, data);
   if (close(fd) != 0 && written.ok()) written = SystemError(path, "close", errno);
   return written;
 }

@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "model/safetensors.h"
-#include "tests/model/parity_case.h"
+#include "tests/model/directory_case.h"
 
 namespace ziprl {
 namespace {
@@ -25,55 +25,6 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-
-std::string Source(const std::string& name) { return ParityDir() + "/" + name; }
-
-// A folder of this test alone, empty.
-std::string Scratch() {
-  const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
-  const std::string dir =
-      ::testing::TempDir() + "/ziprl_" + info->test_suite_name() + "_" + info->name();
-  fs::remove_all(dir);
-  fs::create_directories(dir);
-  return dir;
-}
-
-std::string Contents(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::stringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
-
-std::map<std::string, std::string> Files(const std::string& dir) {
-  std::map<std::string, std::string> files;
-  for (const auto& entry : fs::directory_iterator(dir)) {
-    files[entry.path().filename().string()] = Contents(entry.path());
-  }
-  return files;
-}
-
-struct Loaded {
-  Architecture arch;
-  ParamStore params;
-};
-
-Loaded LoadAll(const std::string& dir, const Device& device = Device()) {
-  Loaded loaded;
-  loaded.arch = *LoadArchitecture(dir);
-  auto params = LoadParams(dir, loaded.arch, device);
-  EXPECT_TRUE(params.ok()) << params.status();
-  if (params.ok()) loaded.params = *std::move(params);
-  return loaded;
-}
-
-bool SameParams(const ParamStore& a, const ParamStore& b) {
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (a.name(i) != b.name(i) || !at::equal(a.tensor(i), b.tensor(i))) return false;
-  }
-  return true;
-}
 
 // The base model in a scratch folder, its tensors rewritten by `change`; what loading says.
 using Tensors = std::vector<TensorView>;
