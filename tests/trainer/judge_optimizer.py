@@ -21,7 +21,7 @@ def main(probe, work):
     # A bf16 parameter has an fp32 master copy: it moves like the fp32 one that starts from the same values, although
     # most single steps are smaller than half a unit of its last place.
     shapes["bf16"] = (40, 50)
-    params["bf16"] = 4 + torch.rand(shapes["bf16"], generator=generator).bfloat16().float()
+    params["bf16"] = (4 + torch.rand(shapes["bf16"], generator=generator)).bfloat16().float()
     # Some steps are clipped, some are not.
     grads = [{k: torch.randn(s, generator=generator) * (0.02 if t % 3 else 1.0) for k, s in shapes.items()}
              for t in range(STEPS)]
