@@ -20,7 +20,9 @@ namespace ziprl {
 namespace {
 
 constexpr int kWorkers = 1000, kThreads = 8, kPromptsPerStep = 512, kGroup = 8, kTokens = 64;
-constexpr absl::Duration kWarmUp = absl::Seconds(3);
+// The warm-up: every worker has had this many turns, and the coordinator holds what it keeps for
+// each.
+constexpr int kWarmUpTurns = 2;
 constexpr double kFlat = 1.1, kSlackMiB = 16;  // of the memory: what is no growth
 
 double ResidentMiB() {
@@ -71,6 +73,13 @@ ScoredGroup Done(GroupLease lease) {
   return group;
 }
 
+// Ends the process, its threads as they are.
+void Require(const absl::Status& status) {
+  if (status.ok()) return;
+  absl::FPrintF(stderr, "bench_coordinator: %s\n", status.ToString());
+  std::_Exit(1);
+}
+
 std::unique_ptr<CoordinatorClient> Connect(const CoordinatorServer& server,
                                            const std::string& worker) {
   CoordinatorClient::Config config;
@@ -78,15 +87,12 @@ std::unique_ptr<CoordinatorClient> Connect(const CoordinatorServer& server,
   if (!worker.empty()) config.worker = {worker, 1};
   config.heartbeat = absl::ZeroDuration();
   auto client = CoordinatorClient::Connect(config);
-  if (!client.ok()) {
-    absl::FPrintF(stderr, "%s\n", client.status().ToString());
-    std::exit(1);
-  }
+  Require(client.status());
   return *std::move(client);
 }
 
 // The workers of one thread take turns until the run is over.
-void Work(const CoordinatorServer& server, int thread) {
+void Work(const CoordinatorServer& server, int thread, std::atomic<int64_t>* turns) {
   const auto client = Connect(server, absl::StrCat("w", thread));
   for (int turn = thread;; turn += kThreads) {
     const WorkerId worker{absl::StrCat("w", turn % kWorkers), 1};
@@ -95,6 +101,7 @@ void Work(const CoordinatorServer& server, int thread) {
     std::vector<ScoredGroup> groups;
     for (GroupLease& lease : *leases) groups.push_back(Done(std::move(lease)));
     if (!groups.empty() && !client->Push(worker, std::move(groups)).ok()) return;
+    ++*turns;
   }
 }
 
@@ -103,24 +110,27 @@ int Run(absl::Duration duration) {
   auto server = CoordinatorServer::Start(
       "127.0.0.1:0", RpcSecurity(),
       std::make_unique<CoordinatorHandler>(CoordinatorHandler::Config(), run));
-  if (!server.ok()) return 1;
+  Require(server.status());
   std::vector<std::thread> threads;
-  for (int t = 0; t < kThreads; ++t) threads.emplace_back([&, t] { Work(**server, t); });
+  std::atomic<int64_t> turns{0};
+  for (int t = 0; t < kThreads; ++t) threads.emplace_back([&, t] { Work(**server, t, &turns); });
 
   const auto learner = Connect(**server, "");
-  const absl::Time begin = absl::Now() + kWarmUp, end = begin + duration;
+  absl::Time begin = absl::InfiniteFuture();
   int64_t groups = 0, wrong = 0;
   uint64_t expected = 0;
   double first_mib = 0;
-  for (PolicyVersion version = 1; absl::Now() < end; ++version) {
-    const auto step = learner->NextStep(absl::Minutes(1));
-    if (!step.ok()) return 1;
+  for (PolicyVersion version = 1; absl::Now() < begin + duration; ++version) {
+    const auto step = learner->NextStep(absl::Minutes(5));
+    Require(step.status());
     for (const ScoredGroup& group : *step) wrong += group.prompt.id != expected++;
-    if (absl::Now() >= begin) {
-      if (first_mib == 0) first_mib = ResidentMiB();
+    if (first_mib > 0) {
       groups += static_cast<int64_t>(step->size());
+    } else if (turns >= kWarmUpTurns * kWorkers) {
+      first_mib = ResidentMiB();
+      begin = absl::Now();
     }
-    if (!learner->PublishVersion(version).ok()) return 1;
+    Require(learner->PublishVersion(version));
   }
   const double seconds = absl::ToDoubleSeconds(absl::Now() - begin);
   const double last_mib = ResidentMiB();

@@ -179,7 +179,7 @@ class RowReader {
 
   // The media of the columns that are there, one value or a list of them each.
   absl::StatusOr<std::vector<MediaRef>> ReadColumns(const std::vector<std::string>& keys,
-                                                    const decltype(ReadImageValue)& read) {
+                                                    decltype(ReadImageValue)& read) {
     std::vector<MediaRef> media;
     for (const std::string& key : keys) {
       const Json* value = used_.count(key) > 0 ? nullptr : Use(key);
