@@ -15,6 +15,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (ziprl::IsValidUtf8(bytes) != (text == bytes)) abort();
   const std::string normal = ziprl::Nfc(text);
   if (ziprl::IsPlainlyNfc(text) && normal != text) abort();
-  if (tokenizer->Decode(tokenizer->Encode(bytes), false) != normal) abort();
+  const std::string decoded = tokenizer->Decode(tokenizer->Encode(bytes), false);
+  if (ziprl::Nfc(decoded) != normal) abort();
+  // A special token is taken out first: what stands behind it does not compose with its last
+  // letter.
+  if (text.find("<|") == std::string::npos && decoded != normal) abort();
   return 0;
 }
