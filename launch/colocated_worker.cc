@@ -7,11 +7,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "configs/base/status_macros.h"
+#include "launch/run_client.h"
 #include "rollout/sparse_engine.h"
 #include "rollout/worker.h"
-#include "trainer/coordinator/coordinator_client.h"
-#include "trainer/coordinator/run_factory.h"
-#include "trainer/coordinator/run_identity.h"
 
 namespace ziprl {
 namespace {
@@ -66,14 +64,9 @@ absl::Status ColocatedWorker::Run(const WorkerId& id, Coordinator& coordinator,
 absl::Status ColocatedWorker::RunFor(const std::string& coordinator, int rank,
                                      const GroupScorer& score, const RpcSecurity& security) {
   const auto stop = [this] { return stop_.load(); };
-  CoordinatorClient::Config client;
-  client.address = coordinator;
-  client.security = security;
-  ZIPRL_ASSIGN_OR_RETURN(client.identity, IdentityOf(config_));
+  ZIPRL_ASSIGN_OR_RETURN(CoordinatorClient::Config client,
+                         RunClient(config_, coordinator, security, stop));
   client.worker = {absl::StrCat("learner-", rank), absl::ToUnixMicros(absl::Now())};
-  client.give_up = absl::Seconds(config_.cluster.deadline_s);
-  client.heartbeat = HeartbeatPeriod(config_);
-  client.stop_requested = stop;
   ZIPRL_ASSIGN_OR_RETURN(const auto link, CoordinatorClient::Connect(client));
   const absl::Status status = Run(client.worker, *link, score, stop);
   return absl::IsCancelled(status) && stop() ? absl::OkStatus() : status;

@@ -6,11 +6,9 @@
 #include "configs/base/log.h"
 #include "configs/base/shutdown.h"
 #include "configs/base/status_macros.h"
+#include "launch/run_client.h"
 #include "launch/served_weights.h"
 #include "launch/train_learner.h"
-#include "trainer/coordinator/coordinator_client.h"
-#include "trainer/coordinator/run_factory.h"
-#include "trainer/coordinator/run_identity.h"
 #include "trainer/learner_group.h"
 #include "trainer/model_checkpoint.h"
 
@@ -52,13 +50,8 @@ absl::Status Lead(const LeadContext& context, const Coordinate& coordinate) {
 
 absl::Status UseCoordinatorAt(const std::string& address, const RunConfig& config,
                               const RpcSecurity& security, TrainParts& parts) {
-  CoordinatorClient::Config client;
-  client.address = address;
-  client.security = security;
-  ZIPRL_ASSIGN_OR_RETURN(client.identity, IdentityOf(config));
-  client.give_up = absl::Seconds(config.cluster.deadline_s);
-  client.heartbeat = HeartbeatPeriod(config);
-  client.stop_requested = ShutdownRequested;
+  ZIPRL_ASSIGN_OR_RETURN(const CoordinatorClient::Config client,
+                         RunClient(config, address, security, ShutdownRequested));
   ZIPRL_ASSIGN_OR_RETURN(std::shared_ptr<CoordinatorClient> coordinator,
                          CoordinatorClient::Connect(client));
   LogInfo(absl::StrCat(

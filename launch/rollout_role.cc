@@ -5,15 +5,14 @@
 
 #include "configs/base/parallel.h"
 #include "configs/base/status_macros.h"
+#include "launch/run_client.h"
 #include "launch/training_setup.h"
 #include "launch/weight_receiver.h"
 #include "rollout/following_engine.h"
 #include "rollout/sparse_engine.h"
 #include "rollout/weight_loader.h"
 #include "rollout/worker.h"
-#include "trainer/coordinator/coordinator_client.h"
 #include "trainer/coordinator/run_factory.h"
-#include "trainer/coordinator/run_identity.h"
 
 namespace ziprl {
 
@@ -31,15 +30,10 @@ absl::Status RolloutRole::Run(const std::string& coordinator, const RewardConfig
                               const RpcSecurity& security, const WorkerId& worker,
                               const std::function<bool()>& stop) {
   ZIPRL_ASSIGN_OR_RETURN(const GroupScorer score, OpenScorer(reward, security));
-  CoordinatorClient::Config client;
-  client.address = coordinator;
-  client.security = security;
-  ZIPRL_ASSIGN_OR_RETURN(client.identity, IdentityOf(config_));
+  ZIPRL_ASSIGN_OR_RETURN(CoordinatorClient::Config client,
+                         RunClient(config_, coordinator, security, stop));
   client.worker = worker;
-  client.give_up = absl::Seconds(config_.cluster.deadline_s);
-  client.heartbeat = HeartbeatPeriod(config_);
   client.learner_limit = LearnerLimit(config_);
-  client.stop_requested = stop;
   ZIPRL_ASSIGN_OR_RETURN(const auto link, CoordinatorClient::Connect(client));
   WeightReceiver weights(
       {security, ResolveThreads(config_.trainer.threads), client.give_up, broadcasts_});
