@@ -116,6 +116,11 @@ class Chaos:
             self.fault()
         self.wait_until(lambda: self.job.process.poll() is not None, 2)
         self.revive()
+        # A job that has only just been started again knows no signals yet; one that trains does.
+        size = self.size_of("metrics.jsonl")
+        self.wait_until(lambda: self.size_of("metrics.jsonl") > size, GRACE_S)
+        if self.size_of("metrics.jsonl") <= size:
+            raise Violation(f"no step within {GRACE_S} s of the last fault: {self.job.said()[-2000:]}")
         self.job.process.send_signal(signal.SIGTERM)
         try:
             self.job.process.wait(timeout=GRACE_S)
