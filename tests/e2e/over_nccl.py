@@ -8,9 +8,10 @@ import os
 import re
 import signal
 
+import over_ranks
 import workbench
 from jobs import Job
-from over_ranks import ENV, rank_pids, ranks, run_over, start_over, wait_for_step
+from over_ranks import ENV, rank_pids, ranks, run_colocated, run_over, same_samples, start_over, wait_for_step
 from workbench import check, check_same_files, check_same_metrics, tiny_run
 
 CPU = "model.device=cpu"  # not auto: torch's CUDA half must not meet the fake
@@ -26,12 +27,16 @@ def preloaded():
     return ["-x", f"LD_PRELOAD={os.environ['ZIPRL_FAKE_NCCL']}"]
 
 
+def check_over_nccl(done, learner):
+    check(done.returncode == 0, "exit code", done.returncode, done.stderr[-2000:])
+    check(f"the learner's {learner} ranks work together over nccl" in done.stderr, done.stderr[-2000:])
+
+
 def run_nccl(bench, out, learner, *more):
     prefix, cluster = ranks(learner, 1)
     done = bench.call(*tiny_run(bench, out, "rollout.log_completions=true", *cluster, *NCCL, *more),
                       prefix=[*prefix, *preloaded()], env=fake())
-    check(done.returncode == 0, "exit code", done.returncode, done.stderr[-2000:])
-    check(f"the learner's {learner} ranks work together over nccl" in done.stderr, done.stderr[-2000:])
+    check_over_nccl(done, learner)
     return out
 
 
@@ -56,6 +61,20 @@ def learn(bench):
         job.fail("does not learn over NCCL")
     mpi = run_over(bench, bench.path("mpi"), 2, 1, CPU, *settings)
     check_same_files(f"{mpi}/step_2", f"{job.out}/step_2", ["model.safetensors"])
+
+
+def colocated(bench):
+    """Rollouts on the learner's ranks, which work together over NCCL: the samples and bits of MPI."""
+    steps = ["trainer.max_steps=3"]
+    mpi = run_colocated(bench, bench.path("mpi"), 2, CPU, *steps)
+    for level in (0, 3):
+        out = bench.path(f"zero_{level}")
+        prefix, cluster = over_ranks.colocated(2)
+        run = tiny_run(bench, out, "rollout.log_completions=true", f"actor.zero={level}", *cluster, *NCCL, *steps)
+        check_over_nccl(bench.call(*run, prefix=[*prefix, *preloaded()], env=fake()), 2)
+        same_samples(mpi, out)
+        check_same_files(f"{mpi}/step_3", f"{out}/step_3", ["model.safetensors"])
+        check_same_metrics(f"{mpi}/metrics.jsonl", f"{out}/metrics.jsonl")
 
 
 def killed(bench):
@@ -104,7 +123,7 @@ def refused(bench):
           alternative in errors, errors[-3000:])
 
 
-CASES = [levels, learn, killed, stalled, refused]
+CASES = [levels, learn, colocated, killed, stalled, refused]
 
 if __name__ == "__main__":
     workbench.main({case.__name__: case for case in CASES})
