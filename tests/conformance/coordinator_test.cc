@@ -16,8 +16,7 @@
 namespace ziprl {
 namespace {
 
-const WorkerId kA{"a", 1};
-const WorkerId kB{"b", 1};
+const WorkerId kA{"a", 1}, kB{"b", 1};
 constexpr absl::Duration kNoWait = absl::ZeroDuration();
 using Ids = std::vector<uint64_t>;
 
@@ -161,18 +160,16 @@ class CoordinatorConformanceTest : public testing::TestWithParam<Access> {
   }
 
   Ids StepIds() {
-    auto groups = coordinator_->NextStep(kNoWait);
+    const auto groups = coordinator_->NextStep(kNoWait);
     EXPECT_TRUE(groups.ok()) << groups.status();
     Ids ids;
-    if (groups.ok()) {
-      for (const ScoredGroup& group : *groups) ids.push_back(group.prompt.id);
-    }
+    for (size_t i = 0; groups.ok() && i < groups->size(); ++i)
+      ids.push_back((*groups)[i].prompt.id);
     return ids;
   }
 
   FakeClock clock_;
-  uint64_t drawn_ = 0;
-  uint64_t bad_prompt_ = ~uint64_t{0};
+  uint64_t drawn_ = 0, bad_prompt_ = ~uint64_t{0};
   std::shared_ptr<LocalCoordinator> run_;
   std::unique_ptr<Coordinator> coordinator_;
 };
@@ -204,6 +201,7 @@ TEST_P(CoordinatorConformanceTest, BackPressureFollowsTheStalenessLimit) {
     drawn_ = 0;
     Start(staleness);
     EXPECT_EQ(Lease(kA, 60).size(), 2u * (1 + static_cast<size_t>(staleness)));
+    EXPECT_EQ(drawn_, 2u * (1 + static_cast<uint64_t>(staleness)));
     EXPECT_TRUE(Lease(kB, 60).empty());
   }
 }
@@ -233,6 +231,7 @@ TEST_P(CoordinatorConformanceTest, LeasesRunOutAndAreGivenAgainBeforeNewerOnes) 
   EXPECT_EQ(again[0].prompt.id, 0);
   EXPECT_NE(again[0].lease_id, first[0].lease_id);
   EXPECT_EQ(again[0].samples[1].seed, first[0].samples[1].seed);
+  EXPECT_EQ(again[0].group_seed, first[0].group_seed);
 }
 
 TEST_P(CoordinatorConformanceTest, TheFirstAnswerWinsAndNothingIsCountedTwice) {
@@ -241,12 +240,12 @@ TEST_P(CoordinatorConformanceTest, TheFirstAnswerWinsAndNothingIsCountedTwice) {
   clock_.Advance(absl::Seconds(60));
   const auto quick = Lease(kB, 2);
   ASSERT_EQ(quick.size(), 2);
-  EXPECT_TRUE(Push(kA, slow[0]).ok());
+  EXPECT_TRUE(Push(kA, slow[0]).ok());  // late, but nobody was quicker
   EXPECT_TRUE(absl::IsAlreadyExists(Push(kB, quick[0])));
   EXPECT_TRUE(Push(kB, quick[1]).ok());
   EXPECT_TRUE(absl::IsAlreadyExists(Push(kB, quick[1])));
   EXPECT_EQ(StepIds(), (Ids{0, 1}));
-  EXPECT_TRUE(absl::IsAlreadyExists(Push(kB, quick[1])));
+  EXPECT_TRUE(absl::IsAlreadyExists(Push(kB, quick[1])));  // consumed
 }
 
 TEST_P(CoordinatorConformanceTest, ANewIncarnationTakesTheLeasesOfTheOld) {
@@ -268,7 +267,8 @@ TEST_P(CoordinatorConformanceTest, AbandonedLeasesAreGivenAgain) {
   EXPECT_TRUE(Lease(kB).empty());
   ASSERT_TRUE(coordinator_->Abandon(kA, {leases[0].lease_id, 999}).ok());
   ASSERT_TRUE(coordinator_->Abandon(kA, {leases[0].lease_id}).ok());  // repeated
-  EXPECT_EQ(Lease(kB).size(), 1);
+  const auto again = Lease(kB);
+  EXPECT_TRUE(again.size() == 1 && again[0].prompt.id == 0);
 }
 
 TEST_P(CoordinatorConformanceTest, ADeadWorkersLeasesAreGivenAgain) {
@@ -297,6 +297,7 @@ TEST_P(CoordinatorConformanceTest, AStaleGroupIsRefusedAndLeasedAgain) {
   StepIds();
   ASSERT_TRUE(coordinator_->PublishVersion(7).ok());  // two versions at once
   EXPECT_TRUE(absl::IsFailedPrecondition(Push(kA, leases[2])));
+  EXPECT_EQ(*coordinator_->StaleGroups(), 1);
   const auto again = Lease(kB, 1);
   ASSERT_EQ(again.size(), 1);
   EXPECT_EQ(again[0].prompt.id, 2);

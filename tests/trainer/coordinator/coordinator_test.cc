@@ -1,3 +1,4 @@
+// What LocalCoordinator does beyond the contract of every Coordinator (tests/conformance).
 #include "trainer/coordinator/coordinator.h"
 
 #include <gtest/gtest.h>
@@ -29,7 +30,6 @@ class CoordinatorTest : public testing::Test {
     coordinator_ = std::make_unique<LocalCoordinator>(
         config, plan,
         [this]() -> absl::StatusOr<Prompt> {
-          if (drawn_ == bad_prompt_) return absl::InvalidArgumentError("row 7: broken");
           Prompt prompt;
           prompt.id = drawn_++;
           return prompt;
@@ -74,46 +74,10 @@ class CoordinatorTest : public testing::Test {
 
   FakeClock clock_;
   uint64_t drawn_ = 0;
-  uint64_t bad_prompt_ = ~uint64_t{0};
   std::unique_ptr<LocalCoordinator> coordinator_;
 };
 
 using Ids = std::vector<uint64_t>;
-
-TEST_F(CoordinatorTest, AStepComesInPromptOrderWhateverTheOrderOfPushes) {
-  Start();
-  const auto leases = Lease(kA);
-  ASSERT_EQ(leases.size(), 2);
-  EXPECT_EQ(leases[0].version, 5);
-  EXPECT_TRUE(Push(kA, leases[1]).ok());
-  EXPECT_TRUE(absl::IsDeadlineExceeded(coordinator_->NextStep(kNoWait).status()));
-  EXPECT_TRUE(Push(kA, leases[0]).ok());
-  EXPECT_EQ(StepIds(), (Ids{0, 1}));
-}
-
-TEST_F(CoordinatorTest, BackPressureFollowsTheStalenessLimit) {
-  for (int staleness : {0, 1, 3}) {
-    drawn_ = 0;
-    Start(staleness);
-    EXPECT_EQ(Lease(kA, 100).size(), 2u * (1 + static_cast<size_t>(staleness)));
-    EXPECT_EQ(drawn_, 2u * (1 + static_cast<uint64_t>(staleness)));
-    EXPECT_TRUE(Lease(kB, 100).empty());
-  }
-}
-
-TEST_F(CoordinatorTest, TheNextStepIsLeasedOnlyOnceTheVersionIsPublished) {
-  Start();
-  for (const GroupLease& lease : Lease(kA)) ASSERT_TRUE(Push(kA, lease).ok());
-  EXPECT_TRUE(Lease(kA).empty());
-  EXPECT_EQ(StepIds(), (Ids{0, 1}));
-  EXPECT_TRUE(Lease(kA).empty());
-  ASSERT_TRUE(coordinator_->PublishVersion(6).ok());
-  const auto leases = Lease(kA);
-  ASSERT_EQ(leases.size(), 2);
-  EXPECT_EQ(leases[0].version, 6);
-  EXPECT_EQ(leases[0].prompt.id, 2);
-  EXPECT_TRUE(absl::IsInvalidArgument(coordinator_->PublishVersion(5)));
-}
 
 TEST_F(CoordinatorTest, ASkippedUpdateKeepsTheVersionAndGoesOn) {
   Start();
@@ -121,79 +85,6 @@ TEST_F(CoordinatorTest, ASkippedUpdateKeepsTheVersionAndGoesOn) {
   StepIds();
   ASSERT_TRUE(coordinator_->PublishVersion(5).ok());
   EXPECT_EQ(Lease(kA).size(), 2);
-}
-
-TEST_F(CoordinatorTest, LeasesRunOutAndAreGivenAgainBeforeNewerOnes) {
-  Start(1);
-  const auto first = Lease(kA, 1);
-  clock_.Advance(absl::Seconds(59));
-  EXPECT_EQ(Lease(kB, 1)[0].prompt.id, 1);
-  clock_.Advance(absl::Seconds(1));
-  const auto again = Lease(kB, 1);
-  EXPECT_EQ(again[0].prompt.id, 0);
-  EXPECT_NE(again[0].lease_id, first[0].lease_id);
-  EXPECT_EQ(again[0].samples[1].seed, first[0].samples[1].seed);
-  EXPECT_EQ(again[0].group_seed, first[0].group_seed);
-}
-
-TEST_F(CoordinatorTest, TheFirstAnswerWinsAndNothingIsCountedTwice) {
-  Start();
-  const auto slow = Lease(kA, 1);
-  clock_.Advance(absl::Seconds(60));
-  const auto quick = Lease(kB, 2);
-  ASSERT_EQ(quick.size(), 2);
-  EXPECT_TRUE(Push(kA, slow[0]).ok());  // late, but nobody was quicker
-  EXPECT_TRUE(absl::IsAlreadyExists(Push(kB, quick[0])));
-  EXPECT_TRUE(Push(kB, quick[1]).ok());
-  EXPECT_TRUE(absl::IsAlreadyExists(Push(kB, quick[1])));
-  EXPECT_EQ(StepIds(), (Ids{0, 1}));
-  EXPECT_TRUE(absl::IsAlreadyExists(Push(kB, quick[1])));  // consumed
-}
-
-TEST_F(CoordinatorTest, ANewIncarnationTakesTheLeasesOfTheOld) {
-  Start();
-  const auto old = Lease(kA);
-  const auto fresh = Lease({"a", 2});
-  ASSERT_EQ(fresh.size(), 2);
-  EXPECT_EQ(fresh[0].prompt.id, 0);
-  EXPECT_TRUE(absl::IsFailedPrecondition(Push(kA, old[0])));
-  EXPECT_TRUE(absl::IsFailedPrecondition(coordinator_->Lease(kA, 1, kNoWait).status()));
-  EXPECT_TRUE(absl::IsFailedPrecondition(coordinator_->Abandon(kA, {old[0].lease_id})));
-  EXPECT_TRUE(Push({"a", 2}, fresh[0]).ok());
-}
-
-TEST_F(CoordinatorTest, AbandonedLeasesAreGivenAgain) {
-  Start();
-  const auto leases = Lease(kA);
-  ASSERT_TRUE(coordinator_->Abandon(kB, {leases[0].lease_id}).ok());  // not b's to give back
-  EXPECT_TRUE(Lease(kB).empty());
-  ASSERT_TRUE(coordinator_->Abandon(kA, {leases[0].lease_id, 999}).ok());
-  const auto again = Lease(kB);
-  ASSERT_EQ(again.size(), 1);
-  EXPECT_EQ(again[0].prompt.id, 0);
-}
-
-TEST_F(CoordinatorTest, ADeadWorkersLeasesAreGivenAgain) {
-  Start();
-  EXPECT_EQ(Lease(kA).size(), 2);
-  coordinator_->WorkerDied("a");
-  EXPECT_EQ(Lease(kB).size(), 2);
-}
-
-TEST_F(CoordinatorTest, AStaleGroupIsRefusedAndLeasedAgain) {
-  Start(1);
-  const auto leases = Lease(kA);  // steps 0 and 1, under version 5
-  ASSERT_EQ(leases.size(), 4);
-  for (int i : {0, 1}) ASSERT_TRUE(Push(kA, leases[i]).ok());
-  StepIds();
-  ASSERT_TRUE(coordinator_->PublishVersion(7).ok());  // two versions at once
-  EXPECT_TRUE(absl::IsFailedPrecondition(Push(kA, leases[2])));
-  EXPECT_EQ(*coordinator_->StaleGroups(), 1);
-  const auto again = Lease(kB, 1);
-  ASSERT_EQ(again.size(), 1);
-  EXPECT_EQ(again[0].prompt.id, 2);
-  EXPECT_EQ(again[0].version, 7);
-  EXPECT_TRUE(Push(kB, again[0]).ok());
 }
 
 TEST_F(CoordinatorTest, AGroupThatBecameStaleInTheBufferIsLeasedAgain) {
@@ -206,16 +97,6 @@ TEST_F(CoordinatorTest, AGroupThatBecameStaleInTheBufferIsLeasedAgain) {
     EXPECT_EQ(lease.version, 7);
     ASSERT_TRUE(Push(kA, lease).ok());
   }
-  EXPECT_EQ(StepIds(), (Ids{2, 3}));
-}
-
-TEST_F(CoordinatorTest, StalenessWithinTheLimitIsAccepted) {
-  Start(1);
-  const auto leases = Lease(kA);
-  for (int i : {0, 1}) ASSERT_TRUE(Push(kA, leases[i]).ok());
-  StepIds();
-  ASSERT_TRUE(coordinator_->PublishVersion(6).ok());
-  for (int i : {2, 3}) EXPECT_TRUE(Push(kA, leases[i]).ok());
   EXPECT_EQ(StepIds(), (Ids{2, 3}));
 }
 
@@ -255,37 +136,6 @@ INSTANTIATE_TEST_SUITE_P(
         BadPush{"version", [](ScoredGroup& g) { g.version = 4; },
                 absl::StatusCode::kFailedPrecondition}),
     [](const auto& info) { return info.param.name; });
-
-TEST_F(CoordinatorTest, OneBadGroupDoesNotHoldUpTheOthers) {
-  Start();
-  const auto leases = Lease(kA);
-  ScoredGroup bad = Done(leases[0]);
-  bad.completions.clear();
-  EXPECT_TRUE(absl::IsInvalidArgument(coordinator_->Push(kA, {bad, Done(leases[1])})));
-  EXPECT_TRUE(absl::IsAlreadyExists(Push(kA, leases[1])));
-}
-
-TEST_F(CoordinatorTest, TheRunEndsAfterItsSteps) {
-  Start(3, 2);
-  const auto leases = Lease(kA, 100);
-  ASSERT_EQ(leases.size(), 4);  // not for a third step
-  for (const GroupLease& lease : leases) ASSERT_TRUE(Push(kA, lease).ok());
-  EXPECT_EQ(StepIds(), (Ids{0, 1}));
-  ASSERT_TRUE(coordinator_->PublishVersion(6).ok());
-  EXPECT_EQ(StepIds(), (Ids{2, 3}));
-  EXPECT_TRUE(absl::IsOutOfRange(coordinator_->NextStep(kNoWait).status()));
-  EXPECT_TRUE(absl::IsOutOfRange(coordinator_->Lease(kA, 1, kNoWait).status()));
-}
-
-TEST_F(CoordinatorTest, ABadRowEndsTheRunForEverybody) {
-  bad_prompt_ = 1;
-  Start();
-  EXPECT_EQ(Lease(kA).size(), 1);
-  EXPECT_TRUE(absl::IsOutOfRange(coordinator_->Lease(kA, 1, kNoWait).status()));
-  const absl::Status status = coordinator_->NextStep(kNoWait).status();
-  EXPECT_TRUE(absl::IsInvalidArgument(status));
-  EXPECT_EQ(status.message(), "row 7: broken");
-}
 
 TEST_F(CoordinatorTest, FailAndCloseEndWaits) {
   Start();
