@@ -16,7 +16,8 @@ import time
 
 import workbench
 from jobs import check_like_local
-from workbench import check, steps_of, tiny_run
+from over_ranks import run_colocated, same_samples
+from workbench import check, check_same_files, steps_of, tiny_run
 
 HOME = pathlib.Path(__file__).resolve().parents[2]
 LIMIT_S = 240  # Slurm holds a requeued heterogeneous job back for 100 s
@@ -199,6 +200,18 @@ def two_nodes(bench):
     check_like_local(bench, out, 4)
 
 
+def colocated(bench):
+    """Two learner ranks that generate themselves, a node each, the coordinator beside one: the bits of mpirun."""
+    out, settings = bench.path("run"), ["trainer.threads=1", "actor.zero=3"]
+    with Slurm(bench) as slurm:
+        job = slurm.submit(TRAIN, *arguments(bench, out, 2, 1, "cluster.placement=colocated", *settings),
+                           options=["--ntasks=2", "--nodes=2", "--ntasks-per-node=1"])
+        slurm.wait_until_done(job)
+    like = run_colocated(bench, bench.path("mpirun"), 2, *settings)
+    same_samples(like, out)
+    check_same_files(f"{like}/step_4", f"{out}/step_4", ["model.safetensors"])
+
+
 def requeued_when_asked(bench, script, arguments_of_job, options, **more):
     """The signal before the time limit: saved, back into the queue, and the same run in the end."""
     out, steps = bench.path("run"), 150
@@ -250,7 +263,7 @@ def hetero_time_is_up(bench):
                         components=[["--ntasks=1", "--nodes=1"]])
 
 
-CASES = [short_job, two_nodes, time_is_up, preempted, hetero, hetero_time_is_up]
+CASES = [short_job, two_nodes, colocated, time_is_up, preempted, hetero, hetero_time_is_up]
 
 if __name__ == "__main__":
     workbench.main({case.__name__: case for case in CASES})
