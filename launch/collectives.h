@@ -1,5 +1,5 @@
-// The communicator of the learner's ranks: over MPI where tensors are host memory, over NCCL where
-// they are a GPU's.
+// The communicators that tensors travel with, over MPI where they are host memory, over NCCL where
+// they are a GPU's: that of the learner's ranks, and that of the weights.
 #pragma once
 
 #include <memory>
@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "configs/run_config.h"
 #include "kernels/comm/communicator.h"
+#include "kernels/comm/device_stream.h"
 
 namespace ziprl {
 
@@ -22,5 +23,23 @@ absl::StatusOr<comm::Backend> ChooseCollectives(const std::string& collectives,
 // ChooseCollectives, DeviceOf and MakeNcclCommunicator.
 absl::StatusOr<std::unique_ptr<comm::Communicator>> LearnerCollectives(
     const RunConfig& config, std::unique_ptr<comm::Communicator> host);
+
+// Why weights cannot go over NCCL from or to a rank's model, "" when they can. cuda: it is on a
+// GPU; tensors_on_gpu: what is allocated like its tensors is taken for a GPU's memory.
+std::string WhyNotNccl(const std::string& collectives, bool cuda, bool tensors_on_gpu);
+
+// What weights travel with from GPU to GPU; the group is null where they cannot, on every rank
+// alike and for the same reason.
+struct WeightCollectives {
+  std::unique_ptr<comm::DeviceStream> gpu;  // which the group follows
+  std::unique_ptr<comm::Communicator> group;
+  std::string why_not;  // with the first rank that it holds for
+};
+
+// Collective over `host`, of the learner's rank 0 and every rollout, made over MPI. NCCL is taken
+// unless cluster.collectives is mpi, a model is on the CPU, there is no NCCL, or two ranks share a
+// GPU. Errors: the communicators', DeviceOf's, CUDA's.
+absl::StatusOr<WeightCollectives> OpenWeightCollectives(const RunConfig& config,
+                                                        comm::Communicator& host);
 
 }  // namespace ziprl

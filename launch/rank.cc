@@ -9,10 +9,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "configs/base/log.h"
 #include "configs/base/parallel.h"
 #include "configs/base/status_macros.h"
 #include "kernels/comm/tcp.h"
-#include "launch/collectives.h"
 #include "launch/job_security.h"
 
 namespace ziprl {
@@ -84,12 +84,33 @@ absl::Status Rank::ChooseRoute(const RunConfig& config, Communicator& all, bool 
   if (config.cluster.colocated()) return absl::OkStatus();  // nothing travels
   ZIPRL_ASSIGN_OR_RETURN(route_, ChooseWeightRoute(config.cluster.weights, one_host,
                                                    /*one_job=*/true));
-  if (route_.way != WeightWay::kBroadcast) return absl::OkStatus();
+  if (route_.way == WeightWay::kGrpc || config.cluster.weights == "shared_memory") {
+    return absl::OkStatus();
+  }
   const bool takes_part =
       role_.role == Role::kRollout || (role_.role == Role::kLearner && role_.index == 0);
   ZIPRL_ASSIGN_OR_RETURN(weights_,
                          all.Split("weights", takes_part ? 0 : -1, all.rank(), "weights"));
-  route_.group = weights_.get();
+  if (!takes_part) return absl::OkStatus();
+  ZIPRL_RETURN_IF_ERROR(PreferNccl(config));
+  if (route_.way == WeightWay::kBroadcast && route_.gpu == nullptr) route_.group = weights_.get();
+  return absl::OkStatus();
+}
+
+// From GPU to GPU where that can be, also on one host.
+absl::Status Rank::PreferNccl(const RunConfig& config) {
+  ZIPRL_ASSIGN_OR_RETURN(gpu_weights_, OpenWeightCollectives(config, *weights_));
+  const bool nccl = gpu_weights_.group != nullptr;
+  if (nccl) {
+    route_.way = WeightWay::kBroadcast;
+    route_.group = gpu_weights_.group.get();
+    route_.gpu = gpu_weights_.gpu.get();
+  }
+  if (weights_->rank() == kLeadRank && (nccl || route_.way == WeightWay::kBroadcast)) {
+    LogInfo(absl::StrCat("weights are broadcast over ",
+                         nccl ? "nccl, from GPU to GPU"
+                              : absl::StrCat("mpi (not nccl: ", gpu_weights_.why_not, ")")));
+  }
   return absl::OkStatus();
 }
 

@@ -10,6 +10,7 @@
 #include "configs/run_config.h"
 #include "kernels/comm/mpi.h"
 #include "launch/cluster.h"
+#include "launch/collectives.h"
 #include "launch/weight_route.h"
 #include "proto/rpc.h"
 
@@ -46,12 +47,14 @@ class Rank {
 
  private:
   absl::Status ChooseRoute(const RunConfig& config, comm::Communicator& all, bool one_host);
+  absl::Status PreferNccl(const RunConfig& config);
 
   RoleOfRank role_;
   RpcSecurity security_;
   std::string listen_;
   std::unique_ptr<comm::Communicator> learners_, commands_;
-  std::unique_ptr<comm::Communicator> weights_;  // rank 0 and the rollouts, when they are broadcast
+  WeightCollectives gpu_weights_;                // rank 0 and the rollouts, where these are on GPUs
+  std::unique_ptr<comm::Communicator> weights_;  // the same ranks otherwise, for a broadcast
   WeightRoute route_;
   std::unique_ptr<comm::Communicator> services_;  // the ranks that Meet
 };

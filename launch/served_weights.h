@@ -2,6 +2,8 @@
 // the run's way (WeightSender). Not thread-safe.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -37,8 +39,12 @@ class ServedWeights {
 
  private:
   explicit ServedWeights(int threads) : threads_(threads) {}
+  absl::StatusOr<uint64_t> SendCopy(const Model& model, Learner& learner);
+  absl::StatusOr<uint64_t> SendLive(const Model& model, Learner& learner);
 
   const int threads_;
+  bool from_gpu_ = false;          // the route is from GPU to GPU
+  std::function<void*()> stream_;  // torch's current one
   WeightLayout::Ptr layout_;
   WeightBufferPool pool_;
   std::unique_ptr<WeightSender> sender_;

@@ -110,8 +110,8 @@ absl::Status RollRank(const RunConfig& config, Rank& rank) {
   // From now on weights are taken in, whatever this thread does.
   std::unique_ptr<BroadcastReceiver> broadcasts;
   if (rank.route().group != nullptr) {
-    broadcasts = std::make_unique<BroadcastReceiver>(*rank.route().group,
-                                                     ResolveThreads(config.trainer.threads));
+    broadcasts = std::make_unique<BroadcastReceiver>(
+        *rank.route().group, ResolveThreads(config.trainer.threads), rank.route().gpu);
   }
   ZIPRL_ASSIGN_OR_RETURN(const auto rollout, RolloutRole::Open(config, broadcasts.get()));
   ZIPRL_ASSIGN_OR_RETURN(const Rank::Addresses addresses, rank.Meet(Role::kRollout, ""));

@@ -18,45 +18,24 @@ namespace {
 using comm::Communicator;
 using comm::OpLabel;
 
-constexpr int kRoot = 0;
+constexpr char kNextVersion[] = "next version of the weights";
 constexpr absl::Duration kAnyTime = absl::Hours(24 * 365);
-// Checked while the next one is under way. Each piece has a deadline of its own.
-constexpr int64_t kPieceBytes = int64_t{64} << 20;
-static_assert(kPieceBytes % kWeightChunkBytes == 0);
 
-OpLabel Label(const std::string& what, int64_t version) {
-  return {absl::StrCat(what, " of version ", version), version};
+absl::Status RequireMemory(const Communicator& group, bool of_gpu) {
+  if ((group.backend() == comm::Backend::kNccl) == of_gpu) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "weights in the memory of ", of_gpu ? "a GPU" : "the host", " cannot be sent to '",
+      group.name(), "', a group over ", comm::BackendName(group.backend())));
 }
 
-absl::Status RequireHostMemory(const Communicator& group) {
-  if (group.backend() != comm::Backend::kNccl) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat("weights are broadcast from host memory, '",
-                                                    group.name(), "' is a group of GPUs"));
+std::string ToBytes(const std::vector<uint64_t>& numbers) {
+  return std::string(reinterpret_cast<const char*>(numbers.data()),
+                     numbers.size() * sizeof(uint64_t));
 }
 
-// Calls done(i) for each of `pieces` once it has travelled, while the next one does.
-template <typename Done>
-absl::Status BroadcastPieces(Communicator& group, const OpLabel& label, char* data, int64_t bytes,
-                             const Done& done) {
-  const auto start = [&](int64_t begin) {
-    return group.BroadcastAsync(label, data + begin, std::min(kPieceBytes, bytes - begin), kRoot);
-  };
-  std::unique_ptr<comm::Pending> pending = start(0);
-  for (int64_t begin = 0; begin < bytes; begin += kPieceBytes) {
-    ZIPRL_RETURN_IF_ERROR(pending->Wait());
-    const int64_t next = begin + kPieceBytes;
-    if (next < bytes) pending = start(next);
-    done(begin, std::min(kPieceBytes, bytes - begin));
-  }
-  return absl::OkStatus();
-}
-
-// A message that comes late may still land there: never freed.
-void Abandon(std::shared_ptr<char> memory) {
-  static Mutex mutex;
-  static auto* const abandoned = new std::vector<std::shared_ptr<char>>;
-  MutexLock lock(&mutex);
-  abandoned->push_back(std::move(memory));
+absl::Status NoMatch(PolicyVersion version) {
+  return absl::DataLossError(
+      absl::StrCat("weights of version ", version, " do not match their checksum"));
 }
 
 // What every receiver said of a version, "" if all is well.
@@ -73,29 +52,53 @@ absl::Status CheckAnswers(const Communicator& group, const std::vector<std::stri
 
 }  // namespace
 
-absl::Status WeightBroadcaster::Publish(const WeightSnapshot& snapshot) {
-  ZIPRL_RETURN_IF_ERROR(RequireHostMemory(group_));
-  const int64_t version = snapshot.version();
-  std::string number = absl::StrCat(version), description = EncodeDescription(snapshot, 0);
-  ZIPRL_RETURN_IF_ERROR(group_.BroadcastBytes("next version of the weights", &number, kRoot));
-  ZIPRL_RETURN_IF_ERROR(group_.BroadcastBytes(Label("description", version), &description, kRoot));
-  const std::string_view bytes = snapshot.bytes();
-  ZIPRL_RETURN_IF_ERROR(BroadcastPieces(group_, Label("weights", version),
-                                        const_cast<char*>(bytes.data()),  // they stay what they are
-                                        static_cast<int64_t>(bytes.size()),
-                                        [](int64_t, int64_t) {}));
+WeightBroadcaster::WeightBroadcaster(Communicator& group, comm::DeviceStream* gpu, int threads)
+    : group_(group) {
+  if (gpu != nullptr) gpu_ = std::make_unique<DeviceSender>(group, *gpu, threads);
+}
+
+absl::Status WeightBroadcaster::Announce(PolicyVersion version, std::string description) {
+  std::string number = absl::StrCat(version);
+  ZIPRL_RETURN_IF_ERROR(group_.BroadcastBytes(kNextVersion, &number, kWeightRoot));
+  return group_.BroadcastBytes(WeightLabel("description", version), &description, kWeightRoot);
+}
+
+absl::Status WeightBroadcaster::CheckReceipts(PolicyVersion version) {
   ZIPRL_ASSIGN_OR_RETURN(const std::vector<std::string> answers,
-                         group_.GatherBytes(Label("receipt", version), "", kRoot));
+                         group_.GatherBytes(WeightLabel("receipt", version), "", kWeightRoot));
   return CheckAnswers(group_, answers);
+}
+
+absl::Status WeightBroadcaster::Publish(const WeightSnapshot& snapshot) {
+  ZIPRL_RETURN_IF_ERROR(RequireMemory(group_, /*of_gpu=*/false));
+  const PolicyVersion version = snapshot.version();
+  ZIPRL_RETURN_IF_ERROR(Announce(version, EncodeDescription(snapshot, 0)));
+  char* const data = const_cast<char*>(snapshot.bytes().data());  // it stays what it is
+  ZIPRL_RETURN_IF_ERROR(BroadcastPieces(
+      group_, WeightLabel("weights", version), static_cast<int64_t>(snapshot.bytes().size()),
+      [data](int64_t begin, int64_t) { return data + begin; },
+      [](int64_t, int64_t) { return absl::OkStatus(); }));
+  return CheckReceipts(version);
+}
+
+absl::Status WeightBroadcaster::Publish(const LiveWeights& weights) {
+  ZIPRL_RETURN_IF_ERROR(RequireMemory(group_, /*of_gpu=*/true));
+  ZIPRL_RETURN_IF_ERROR(Announce(weights.version, weights.layout->Encode()));
+  ZIPRL_ASSIGN_OR_RETURN(const std::vector<uint64_t> sums, gpu_->Send(weights));
+  std::string checksums = ToBytes(sums);
+  ZIPRL_RETURN_IF_ERROR(
+      group_.BroadcastBytes(WeightLabel("checksums", weights.version), &checksums, kWeightRoot));
+  return CheckReceipts(weights.version);
 }
 
 absl::Status WeightBroadcaster::End() {
   std::string none;
-  return group_.BroadcastBytes("next version of the weights", &none, kRoot);
+  return group_.BroadcastBytes(kNextVersion, &none, kWeightRoot);
 }
 
-BroadcastReceiver::BroadcastReceiver(Communicator& group, int threads)
+BroadcastReceiver::BroadcastReceiver(Communicator& group, int threads, comm::DeviceStream* gpu)
     : group_(group), threads_(threads), deadline_(group.config().deadline), pool_(/*keep=*/1) {
+  if (gpu != nullptr) gpu_ = std::make_unique<DeviceReceiver>(group, *gpu, threads);
   thread_ = std::thread([this] {
     const absl::Status status = Receive();
     MutexLock lock(&mutex_);
@@ -119,14 +122,14 @@ absl::Status BroadcastReceiver::Finish() {
 
 // Versions until the broadcaster's End.
 absl::Status BroadcastReceiver::Receive() {
-  ZIPRL_RETURN_IF_ERROR(RequireHostMemory(group_));
+  ZIPRL_RETURN_IF_ERROR(RequireMemory(group_, gpu_ != nullptr));
   while (true) {
     std::string number;
     group_.SetDeadline(kAnyTime);
-    ZIPRL_RETURN_IF_ERROR(group_.BroadcastBytes("next version of the weights", &number, kRoot));
+    ZIPRL_RETURN_IF_ERROR(group_.BroadcastBytes(kNextVersion, &number, kWeightRoot));
     group_.SetDeadline(deadline_);
     if (number.empty()) return absl::OkStatus();
-    int64_t version = 0;
+    PolicyVersion version = 0;
     if (!absl::SimpleAtoi(number, &version)) {
       return absl::InternalError(absl::StrCat("'", number, "' is no version of weights"));
     }
@@ -134,39 +137,58 @@ absl::Status BroadcastReceiver::Receive() {
   }
 }
 
-absl::Status BroadcastReceiver::ReceiveVersion(int64_t version) {
-  std::string encoded;
-  ZIPRL_RETURN_IF_ERROR(group_.BroadcastBytes(Label("description", version), &encoded, kRoot));
-  ZIPRL_ASSIGN_OR_RETURN(const ShmDescription description, DecodeDescription(encoded, {}));
-  ZIPRL_ASSIGN_OR_RETURN(std::shared_ptr<char> data, pool_.Take(description.layout->total_bytes()));
-  std::vector<uint64_t> checksums;
-  if (absl::Status status = ReceiveBytes(description, data.get(), &checksums); !status.ok()) {
-    Abandon(std::move(data));
-    return status;
-  }
-  auto snapshot = WeightSnapshot::FromChecked(description.id.version, description.layout,
-                                              std::move(data), std::move(checksums));
-  absl::Status received;
-  if (snapshot->id() == description.id && description.id.version == version) {
-    Keep(std::move(snapshot));
+// Says at the end what came of it, also when the bytes are not the right ones.
+absl::Status BroadcastReceiver::ReceiveVersion(PolicyVersion version) {
+  std::string encoded, checksums;
+  ZIPRL_RETURN_IF_ERROR(
+      group_.BroadcastBytes(WeightLabel("description", version), &encoded, kWeightRoot));
+  WeightSnapshot::Ptr snapshot;
+  bool matches = false;
+  if (gpu_ != nullptr) {
+    ZIPRL_ASSIGN_OR_RETURN(snapshot, ReceiveOnDevice(version, encoded, &checksums));
+    matches = ToBytes(snapshot->chunk_checksums()) == checksums;
   } else {
-    received = absl::DataLossError(
-        absl::StrCat("weights of version ", version, " do not match their checksum"));
+    ZIPRL_ASSIGN_OR_RETURN(const ShmDescription description, DecodeDescription(encoded, {}));
+    ZIPRL_ASSIGN_OR_RETURN(snapshot, ReceiveOnHost(description));
+    matches = snapshot->id() == description.id && description.id.version == version;
   }
-  const auto told =
-      group_.GatherBytes(Label("receipt", version), std::string(received.message()), kRoot);
+  const absl::Status received = matches ? absl::OkStatus() : NoMatch(version);
+  if (matches) Keep(std::move(snapshot));
+  const auto told = group_.GatherBytes(WeightLabel("receipt", version),
+                                       std::string(received.message()), kWeightRoot);
   return received.ok() ? told.status() : received;
 }
 
-absl::Status BroadcastReceiver::ReceiveBytes(const ShmDescription& description, char* data,
-                                             std::vector<uint64_t>* checksums) {
-  return BroadcastPieces(group_, Label("weights", description.id.version), data,
-                         static_cast<int64_t>(description.layout->total_bytes()),
-                         [&](int64_t begin, int64_t bytes) {
-                           const std::vector<uint64_t> piece =
-                               ChunkChecksums({data + begin, static_cast<size_t>(bytes)}, threads_);
-                           checksums->insert(checksums->end(), piece.begin(), piece.end());
-                         });
+absl::StatusOr<WeightSnapshot::Ptr> BroadcastReceiver::ReceiveOnHost(
+    const ShmDescription& description) {
+  const uint64_t bytes = description.layout->total_bytes();
+  ZIPRL_ASSIGN_OR_RETURN(std::shared_ptr<char> data, pool_.Take(bytes));
+  std::vector<uint64_t> checksums;
+  const absl::Status received = BroadcastPieces(
+      group_, WeightLabel("weights", description.id.version), static_cast<int64_t>(bytes),
+      [&](int64_t begin, int64_t) { return data.get() + begin; },
+      [&](int64_t begin, int64_t size) {
+        const std::vector<uint64_t> piece =
+            ChunkChecksums({data.get() + begin, static_cast<size_t>(size)}, threads_);
+        checksums.insert(checksums.end(), piece.begin(), piece.end());
+        return absl::OkStatus();
+      });
+  if (!received.ok()) {
+    KeepToTheEnd(std::move(data));
+    return received;
+  }
+  return WeightSnapshot::FromChecked(description.id.version, description.layout, std::move(data),
+                                     std::move(checksums));
+}
+
+absl::StatusOr<WeightSnapshot::Ptr> BroadcastReceiver::ReceiveOnDevice(PolicyVersion version,
+                                                                       const std::string& layout,
+                                                                       std::string* checksums) {
+  ZIPRL_ASSIGN_OR_RETURN(const WeightLayout::Ptr decoded, WeightLayout::Decode(layout));
+  ZIPRL_ASSIGN_OR_RETURN(WeightSnapshot::Ptr snapshot, gpu_->Receive(version, decoded));
+  ZIPRL_RETURN_IF_ERROR(
+      group_.BroadcastBytes(WeightLabel("checksums", version), checksums, kWeightRoot));
+  return snapshot;
 }
 
 // One pointer is swapped: whoever takes it has all tensors of one version.

@@ -3,7 +3,10 @@
 // A version travels as its number, its description (docs/formats.md: that of shared memory), then
 // the bytes in pieces; at last every receiver says whether all checksums matched. Operations are
 // labelled with the version and have the communicator's deadline; only the wait for the next
-// version has none. The memory is the host's: a group over NCCL is refused.
+// version has none.
+//
+// Over NCCL the bytes go from GPU to GPU (device_sender.h, device_receiver.h), and the checksums,
+// which are made on the way, behind them; all the rest travels over the host's communicator.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +21,10 @@
 #include "absl/time/time.h"
 #include "configs/base/mutex.h"
 #include "kernels/comm/communicator.h"
+#include "kernels/comm/device_stream.h"
+#include "launch/device_receiver.h"
+#include "launch/device_sender.h"
+#include "proto/types.h"
 #include "proto/weights/weight_buffer.h"
 #include "proto/weights/weight_set.h"
 
@@ -28,31 +35,41 @@ struct ShmDescription;
 // Rank 0 of the group. Not thread-safe.
 class WeightBroadcaster {
  public:
-  // The group must outlive it.
-  explicit WeightBroadcaster(comm::Communicator& group) : group_(group) {}
+  // The group must outlive it, and so must `gpu`: of a group over NCCL, which follows it, else
+  // null. `threads`: for checksums of a GPU's memory.
+  explicit WeightBroadcaster(comm::Communicator& group, comm::DeviceStream* gpu = nullptr,
+                             int threads = 1);
 
-  // Returns when every receiver has these weights, whatever its worker is doing meanwhile. Errors:
-  // those of the communicator, which name late ranks; DataLoss names ranks that received something
-  // else. Behind one the group is of no more use.
+  // The weights of a snapshot in the host's memory, or of a GPU. Returns when every receiver has
+  // these weights, whatever its worker is doing meanwhile. Errors: those of the communicator, which
+  // name late ranks; DataLoss names ranks that received something else. Behind one the group is of
+  // no more use.
   absl::Status Publish(const WeightSnapshot& snapshot);
+  absl::Status Publish(const LiveWeights& weights);
 
   // Tells the receivers that no version follows.
   absl::Status End();
 
  private:
+  absl::Status Announce(PolicyVersion version, std::string description);
+  absl::Status CheckReceipts(PolicyVersion version);
+
   comm::Communicator& group_;
+  std::unique_ptr<DeviceSender> gpu_;  // null: the group is the host's
 };
 
 // Every other rank. A thread takes versions in as they are sent, so that a worker in the middle of
 // generating holds nobody up. Thread-safe, but for Finish.
 class BroadcastReceiver {
  public:
-  // `threads`: for checksums. The group must outlive it, and belongs to it alone.
-  BroadcastReceiver(comm::Communicator& group, int threads);
+  // `threads`: for checksums. The group must outlive it, and belongs to it alone; so must `gpu`, of
+  // a group over NCCL, which follows it, else null.
+  BroadcastReceiver(comm::Communicator& group, int threads, comm::DeviceStream* gpu = nullptr);
   ~BroadcastReceiver();  // without Finish: gives up what is under way
 
-  // The weights of `version`, once. FailedPrecondition when they were taken already or a newer
-  // version has come; DeadlineExceeded after `timeout`; the error that ended the receiving.
+  // The weights of `version`, once; over NCCL they are the GPU's memory if that had room.
+  // FailedPrecondition when they were taken already or a newer version has come; DeadlineExceeded
+  // after `timeout`; the error that ended the receiving.
   absl::StatusOr<WeightSnapshot::Ptr> Take(int64_t version, absl::Duration timeout);
 
   // Waits for WeightBroadcaster::End.
@@ -60,15 +77,18 @@ class BroadcastReceiver {
 
  private:
   absl::Status Receive();
-  absl::Status ReceiveVersion(int64_t version);
-  absl::Status ReceiveBytes(const ShmDescription& description, char* data,
-                            std::vector<uint64_t>* checksums);
+  absl::Status ReceiveVersion(PolicyVersion version);
+  absl::StatusOr<WeightSnapshot::Ptr> ReceiveOnHost(const ShmDescription& description);
+  absl::StatusOr<WeightSnapshot::Ptr> ReceiveOnDevice(PolicyVersion version,
+                                                      const std::string& layout,
+                                                      std::string* checksums);
   void Keep(WeightSnapshot::Ptr snapshot);
 
   comm::Communicator& group_;
   const int threads_;
   const absl::Duration deadline_;  // of the group, but for the wait for the next version
   WeightBufferPool pool_;
+  std::unique_ptr<DeviceReceiver> gpu_;  // null: the group is the host's
 
   Mutex mutex_;
   CondVar changed_;

@@ -9,7 +9,8 @@ namespace ziprl {
 
 namespace comm {
 class Communicator;
-}
+class DeviceStream;
+}  // namespace comm
 
 enum class WeightWay { kSharedMemory, kBroadcast, kGrpc };
 
@@ -18,6 +19,7 @@ struct WeightRoute {
   bool one_host = false;  // all rollouts are on the learner's host
   // kBroadcast: the learner's rank 0, and every rollout. Must outlive who uses the route.
   comm::Communicator* group = nullptr;
+  comm::DeviceStream* gpu = nullptr;  // a group over NCCL follows it; null: the group is the host's
 };
 
 // The way that `setting` (of cluster.weights) asks for; "auto": shared memory on one host, else a

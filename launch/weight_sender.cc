@@ -42,7 +42,8 @@ absl::StatusOr<std::unique_ptr<WeightSender>> WeightSender::Start(const Config& 
   std::unique_ptr<WeightSender> out(new WeightSender(config));
   WeightPlaces places;
   if (config.route.way == WeightWay::kBroadcast) {
-    out->broadcaster_ = std::make_unique<WeightBroadcaster>(*config.route.group);
+    out->broadcaster_ =
+        std::make_unique<WeightBroadcaster>(*config.route.group, config.route.gpu, config.threads);
     places.broadcast = true;
   } else {
     ZIPRL_ASSIGN_OR_RETURN(
@@ -80,6 +81,12 @@ absl::StatusOr<uint64_t> WeightSender::Publish(const WeightSnapshot::Ptr& snapsh
   }
   if (shared_memory_ != nullptr) PublishToSharedMemory(*snapshot);
   return service_.Publish(snapshot).delta_bytes;
+}
+
+absl::Status WeightSender::Publish(const LiveWeights& weights) {
+  if (config_.route.gpu != nullptr) return broadcaster_->Publish(weights);
+  return absl::FailedPreconditionError(
+      "weights go by way of the host's memory here, not from GPU to GPU");
 }
 
 absl::Status WeightSender::End() {

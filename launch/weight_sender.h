@@ -35,6 +35,9 @@ class WeightSender {
   // Makes these the newest weights; errors are WeightBroadcaster's. The size of the delta from the
   // version before, 0 when none was made: on one host and in a broadcast weights travel whole.
   absl::StatusOr<uint64_t> Publish(const WeightSnapshot::Ptr& snapshot);
+  // The same of a GPU's weights, on a route from GPU to GPU (WeightRoute::gpu), which takes no
+  // others.
+  absl::Status Publish(const LiveWeights& weights);
 
   // No version follows.
   absl::Status End();

@@ -76,4 +76,10 @@ kernels::Stream CurrentStream(c10::Device device) {
   return cuda.getStream(device).native_handle();
 }
 
+void Synchronize(c10::Device device) {
+  if (!device.is_cuda()) return;
+  const c10::impl::VirtualGuardImpl cuda(device.type());
+  cuda.synchronizeStream(cuda.getStream(device));
+}
+
 }  // namespace ziprl

@@ -40,6 +40,8 @@ void ReturnFreeMemory(c10::Device device);
 // Torch's current stream on the device, as kernels/ take it; null on the CPU. The device becomes
 // the calling thread's, for that is where a launch goes.
 kernels::Stream CurrentStream(c10::Device device);
+// Waits for what that stream holds; nothing on the CPU.
+void Synchronize(c10::Device device);
 inline kernels::Backend BackendOf(const at::Tensor& tensor) {
   return tensor.is_cuda() ? kernels::Backend::kCuda : kernels::Backend::kCpu;
 }

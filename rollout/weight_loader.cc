@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "model/device.h"
 #include "model/model.h"
 
 namespace ziprl {
@@ -52,11 +53,15 @@ absl::Status LoadSnapshot(const WeightSnapshot& snapshot, Model& model) {
   const at::NoGradGuard no_grad;
   for (const Target& target : targets) {
     const auto bytes = snapshot.tensor(target.place);
-    const at::Tensor host =
-        at::from_blob(const_cast<char*>(bytes.data()), target.tensor.sizes(),
-                      at::TensorOptions().dtype(target.tensor.scalar_type()).device(at::kCPU));
-    target.tensor.copy_(host);
+    const at::Tensor source = at::from_blob(
+        const_cast<char*>(bytes.data()), target.tensor.sizes(),
+        at::TensorOptions()
+            .dtype(target.tensor.scalar_type())
+            .device(snapshot.on_device() ? target.tensor.device() : at::Device(at::kCPU)));
+    target.tensor.copy_(source);
   }
+  // Whoever gives the snapshot back may get its memory overwritten at once.
+  if (snapshot.on_device()) Synchronize(targets[0].tensor.device());
   model.version = snapshot.version();
   return absl::OkStatus();
 }

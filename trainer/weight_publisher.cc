@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "configs/base/status_macros.h"
 #include "model/model.h"
 #include "trainer/unit_runner.h"
@@ -52,6 +53,18 @@ absl::StatusOr<WeightSnapshot::Ptr> SnapshotOf(const Model& model, const WeightL
     return absl::OkStatus();
   }));
   return std::move(builder).Finish(model.version, threads);
+}
+
+absl::StatusOr<std::vector<const char*>> PlacesOf(const Model& model) {
+  std::vector<const char*> places;
+  for (const auto& [name, tensor] : Tensors(model)) {
+    if (!tensor.is_contiguous()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("tensor '", name, "' does not lie in one piece"));
+    }
+    places.push_back(static_cast<const char*>(tensor.const_data_ptr()));
+  }
+  return places;
 }
 
 }  // namespace ziprl

@@ -41,4 +41,7 @@ absl::StatusOr<std::unique_ptr<Communicator>> MakeNcclCommunicator(Communicator&
 // The GPUs that this process sees; 0 without NCCL or a driver.
 int NcclDeviceCount();
 
+// Whether the CUDA runtime takes this for a GPU's memory; false without NCCL or a driver.
+bool IsGpuMemory(const void* memory);
+
 }  // namespace ziprl::comm

@@ -6,7 +6,7 @@
 
 namespace ziprl::comm {
 
-inline constexpr int kNcclApiVersion = 2;  // goes up with every change of this struct
+inline constexpr int kNcclApiVersion = 3;  // goes up with every change of this struct
 inline constexpr int kNcclIdBytes = 128;
 inline constexpr int kHostMemory = -1;
 
@@ -42,6 +42,8 @@ struct NcclApi {
   int (*set_device)(int device);  // of the calling thread
   int (*allocate)(void** memory, int64_t bytes);
   int (*release)(void* memory);
+  int (*allocate_host)(void** memory, int64_t bytes);  // of the host, page-locked
+  int (*release_host)(void* memory);
   int (*stream_create)(void** stream);
   int (*stream_destroy)(void* stream);
   int (*stream_wait)(void* stream, void* event);

@@ -89,8 +89,16 @@ NcclApi MakeApi() {
   api.device_place = DevicePlace;
   api.memory_device = MemoryDevice;
   api.set_device = [](int device) { return Code(cudaSetDevice(device)); };
-  api.allocate = [](void** memory, int64_t bytes) { return Code(cudaMalloc(memory, bytes)); };
+  api.allocate = [](void** memory, int64_t bytes) {
+    const cudaError_t result = cudaMalloc(memory, bytes);
+    if (result != cudaSuccess) cudaGetLastError();  // who checks a launch next shall not see it
+    return Code(result);
+  };
   api.release = [](void* memory) { return Code(cudaFree(memory)); };
+  api.allocate_host = [](void** memory, int64_t bytes) {
+    return Code(cudaHostAlloc(memory, bytes, cudaHostAllocDefault));
+  };
+  api.release_host = [](void* memory) { return Code(cudaFreeHost(memory)); };
   api.stream_create = StreamCreate;
   api.stream_destroy = [](void* stream) { return Code(cudaStreamDestroy(Stream(stream))); };
   api.stream_wait = [](void* stream, void* event) {

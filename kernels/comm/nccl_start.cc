@@ -73,6 +73,11 @@ absl::StatusOr<NcclOptions> AgreeOnNccl(Communicator& host, NcclOptions options)
   return options;
 }
 
+bool IsGpuMemory(const void* memory) {
+  const auto api = LoadNcclApi();
+  return api.ok() && (*api)->device_count() > 0 && (*api)->memory_device(memory) != kHostMemory;
+}
+
 int NcclDeviceCount() {
   const auto api = LoadNcclApi();
   return api.ok() ? (*api)->device_count() : 0;

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -15,9 +16,20 @@ namespace {
 
 constexpr uint64_t kRounding = uint64_t{2} << 20;  // a huge page
 
-struct Mapping {
-  void* data = nullptr;
-  size_t bytes = 0;
+absl::StatusOr<std::shared_ptr<char>> MapMemory(uint64_t bytes) {
+  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("no memory for ", bytes, " bytes of weights: ", std::strerror(errno)));
+  }
+  madvise(data, bytes, MADV_HUGEPAGE);
+  return std::shared_ptr<char>(static_cast<char*>(data),
+                               [bytes](char* mapped) { munmap(mapped, bytes); });
+}
+
+struct Buffer {
+  std::shared_ptr<char> data;
+  uint64_t bytes = 0;
 };
 
 }  // namespace
@@ -26,52 +38,51 @@ struct Mapping {
 class WeightBufferPool::Shelf {
  public:
   explicit Shelf(size_t keep) : keep_(keep) {}
-  ~Shelf() {
-    for (const Mapping& mapping : unused_) munmap(mapping.data, mapping.bytes);
-  }
 
   // An unused buffer of just this size, or a null one.
-  Mapping Take(size_t bytes) {
+  Buffer Take(uint64_t bytes) {
     MutexLock lock(&mutex_);
     for (size_t i = 0; i < unused_.size(); ++i) {
       if (unused_[i].bytes != bytes) continue;
-      const Mapping found = unused_[i];
+      Buffer found = std::move(unused_[i]);
       unused_.erase(unused_.begin() + i);
       return found;
     }
     return {};
   }
 
-  void Give(const Mapping& mapping) {
+  void Give(Buffer buffer) {
+    Buffer oldest;  // freed without the lock
     MutexLock lock(&mutex_);
-    unused_.push_back(mapping);
+    unused_.push_back(std::move(buffer));
     if (unused_.size() <= keep_) return;
-    munmap(unused_.front().data, unused_.front().bytes);
+    oldest = std::move(unused_.front());
     unused_.erase(unused_.begin());
   }
 
  private:
   const size_t keep_;
   Mutex mutex_;
-  std::vector<Mapping> unused_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Buffer> unused_ ABSL_GUARDED_BY(mutex_);
 };
 
-WeightBufferPool::WeightBufferPool(int keep) : shelf_(std::make_shared<Shelf>(keep)) {}
+WeightBufferPool::WeightBufferPool(int keep) : WeightBufferPool(keep, MapMemory) {}
+
+WeightBufferPool::WeightBufferPool(int keep, Allocate allocate)
+    : shelf_(std::make_shared<Shelf>(keep)), allocate_(std::move(allocate)) {}
 
 absl::StatusOr<std::shared_ptr<char>> WeightBufferPool::Take(uint64_t bytes) {
   const uint64_t rounded = (bytes / kRounding + 1) * kRounding;
-  Mapping mapping = shelf_->Take(rounded);
-  if (mapping.data == nullptr) {
-    void* data = mmap(nullptr, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (data == MAP_FAILED) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("no memory for ", bytes, " bytes of weights: ", std::strerror(errno)));
-    }
-    madvise(data, rounded, MADV_HUGEPAGE);
-    mapping = {data, rounded};
+  Buffer buffer = shelf_->Take(rounded);
+  if (buffer.data == nullptr) {
+    absl::StatusOr<std::shared_ptr<char>> made = allocate_(rounded);
+    if (!made.ok()) return made;
+    buffer = {*std::move(made), rounded};
   }
-  return std::shared_ptr<char>(static_cast<char*>(mapping.data),
-                               [shelf = shelf_, mapping](char*) { shelf->Give(mapping); });
+  char* const data = buffer.data.get();
+  return std::shared_ptr<char>(data, [shelf = shelf_, buffer = std::move(buffer)](char*) mutable {
+    shelf->Give(std::move(buffer));
+  });
 }
 
 }  // namespace ziprl

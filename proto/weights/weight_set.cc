@@ -23,12 +23,13 @@ bool Overlaps(const WeightTensor& tensor, uint64_t chunk) {
 
 WeightSnapshot::WeightSnapshot(PolicyVersion version, WeightLayout::Ptr layout,
                                std::shared_ptr<const char> data,
-                               std::vector<uint64_t> chunk_checksums)
+                               std::vector<uint64_t> chunk_checksums, bool on_device)
     : version_(version),
       layout_(std::move(layout)),
       data_(std::move(data)),
       chunk_checksums_(std::move(chunk_checksums)),
-      checksum_(CombineChecksums(layout_->digest(), chunk_checksums_)) {}
+      checksum_(CombineChecksums(layout_->digest(), chunk_checksums_)),
+      on_device_(on_device) {}
 
 WeightSnapshot::Ptr WeightSnapshot::Create(PolicyVersion version, WeightLayout::Ptr layout,
                                            std::shared_ptr<const char> data, int threads) {
@@ -38,9 +39,10 @@ WeightSnapshot::Ptr WeightSnapshot::Create(PolicyVersion version, WeightLayout::
 
 WeightSnapshot::Ptr WeightSnapshot::FromChecked(PolicyVersion version, WeightLayout::Ptr layout,
                                                 std::shared_ptr<const char> data,
-                                                std::vector<uint64_t> chunk_checksums) {
-  return Ptr(
-      new WeightSnapshot(version, std::move(layout), std::move(data), std::move(chunk_checksums)));
+                                                std::vector<uint64_t> chunk_checksums,
+                                                bool on_device) {
+  return Ptr(new WeightSnapshot(version, std::move(layout), std::move(data),
+                                std::move(chunk_checksums), on_device));
 }
 
 std::string_view WeightSnapshot::tensor(size_t i) const {

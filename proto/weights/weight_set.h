@@ -32,15 +32,18 @@ class WeightSnapshot {
   static Ptr Create(PolicyVersion version, WeightLayout::Ptr layout,
                     std::shared_ptr<const char> data, int threads);
 
-  // The same for one who has just computed ChunkChecksums(data).
+  // The same for one who has just computed ChunkChecksums(data). on_device: it is memory of the GPU
+  // that the process works on, which only code on the GPU may read.
   static Ptr FromChecked(PolicyVersion version, WeightLayout::Ptr layout,
-                         std::shared_ptr<const char> data, std::vector<uint64_t> chunk_checksums);
+                         std::shared_ptr<const char> data, std::vector<uint64_t> chunk_checksums,
+                         bool on_device = false);
 
   PolicyVersion version() const { return version_; }
   WeightId id() const { return {version_, checksum_}; }
   const WeightLayout& layout() const { return *layout_; }
   const WeightLayout::Ptr& layout_ptr() const { return layout_; }
 
+  bool on_device() const { return on_device_; }
   std::string_view bytes() const { return {data_.get(), layout_->total_bytes()}; }
   std::string_view tensor(size_t i) const;  // bytes of layout().tensors()[i]
 
@@ -54,13 +57,14 @@ class WeightSnapshot {
 
  private:
   WeightSnapshot(PolicyVersion version, WeightLayout::Ptr layout, std::shared_ptr<const char> data,
-                 std::vector<uint64_t> chunk_checksums);
+                 std::vector<uint64_t> chunk_checksums, bool on_device);
 
   const PolicyVersion version_;
   const WeightLayout::Ptr layout_;
   const std::shared_ptr<const char> data_;
   const std::vector<uint64_t> chunk_checksums_;
   const uint64_t checksum_;
+  const bool on_device_;
 };
 
 // A snapshot in the making: the owner fills every tensor, then calls Finish. Not thread-safe, but

@@ -37,6 +37,7 @@ def run_nccl(bench, out, learner, *more):
     done = bench.call(*tiny_run(bench, out, "rollout.log_completions=true", *cluster, *NCCL, *more),
                       prefix=[*prefix, *preloaded()], env=fake())
     check_over_nccl(done, learner)
+    check("weights are broadcast over nccl, from GPU to GPU" in done.stderr, done.stderr[-2000:])
     return out
 
 
@@ -50,6 +51,34 @@ def levels(bench):
             check_same_files(f"{mpi}/step_2", f"{out}/step_2", ["model.safetensors"])
             check_same_metrics(f"{mpi}/metrics.jsonl", f"{out}/metrics.jsonl")
             print(f"{learners} learners over NCCL, zero {level}: the bits of MPI")
+
+
+def run_weights(bench, out, rollouts, *more, env, ways=("nccl, from GPU to GPU",), last=()):
+    """Three steps of one learner, whose weights must go the way that stderr says. `last`: mpirun's options of the last
+    rank alone."""
+    prefix, cluster = ranks(1, rollouts - (1 if last else 0))
+    run = tiny_run(bench, bench.path(out), "rollout.log_completions=true", "trainer.max_steps=3", *cluster,
+                   f"cluster.rollout={rollouts}", *NCCL, *more)
+    prefix += preloaded()
+    if last:
+        prefix += [bench.program, *run, ":", "-np", "1", *preloaded(), *last]
+    done = bench.call(*run, prefix=prefix, env=env)
+    check(done.returncode == 0, "exit code", done.returncode, done.stderr[-2000:])
+    check("weights are broadcast over " in done.stderr and all(way in done.stderr for way in ways), done.stderr[-2000:])
+    over_ranks.check_like_local(bench, bench.path(out))
+
+
+def weights(bench):
+    """From the learner's GPU to those of 1 and 3 rollouts; over MPI where a rollout has no GPU or shares one. The bits of
+    one process."""
+    bench.run(*tiny_run(bench, bench.path("local"), "rollout.log_completions=true", CPU, "trainer.max_steps=3"))
+    run_weights(bench, "one", 1, env=fake())
+    run_weights(bench, "three", 3, "cluster.weights=broadcast", env=fake())
+    mpi = "cluster.weights=broadcast"
+    run_weights(bench, "shared", 2, mpi, env=fake(ZIPRL_FAKE_CUDA_DEVICES="2"),
+                ways=("over mpi (not nccl: NCCL cannot start: rank 2: it would share GPU ", "with rank 0"))
+    run_weights(bench, "cpu", 2, mpi, env=fake(), last=["-x", "ZIPRL_FAKE_CUDA_MEMORY=none"],
+                ways=("over mpi (not nccl: rank 2: its model is on the CPU)",))
 
 
 def learn(bench):
@@ -104,7 +133,7 @@ def fails(bench, *more, options=(), env=ENV, learner=2):
 
 def stalled(bench):
     """GPUs that never finish: every rank arrived, so NCCL is aborted at the deadline and says so."""
-    errors = fails(bench, *NCCL, "cluster.deadline_s=20", options=preloaded(), env=fake(ZIPRL_FAKE_NCCL_STALL="1"))
+    errors = fails(bench, *NCCL, "cluster.weights=shared_memory", "cluster.deadline_s=20", options=preloaded(), env=fake(ZIPRL_FAKE_NCCL_STALL="1"))
     check(re.search(r"'gradients' #\d+ of 'learners', step 0, \d+ bytes: (every rank arrived, but the GPUs did not "
                     r"finish by the deadline; NCCL aborted|NCCL error)", errors), errors[-3000:])
 
@@ -123,7 +152,7 @@ def refused(bench):
           alternative in errors, errors[-3000:])
 
 
-CASES = [levels, learn, colocated, killed, stalled, refused]
+CASES = [levels, weights, learn, colocated, killed, stalled, refused]
 
 if __name__ == "__main__":
     workbench.main({case.__name__: case for case in CASES})

@@ -1,6 +1,7 @@
 // Host-memory stand-in for the slice of libcudart that the NCCL plug-in and its tests use, to be
 // preloaded. "Device memory" is memory of the process, filled with ones when it is allocated.
 // ZIPRL_FAKE_CUDA_MEMORY=all: all memory is, so that tensors of the CPU may stand for the device's.
+// ZIPRL_FAKE_CUDA_LARGEST: more bytes at once are not to be had.
 #include "tests/fake_nccl/fake_cuda.h"
 
 #include <sched.h>
@@ -126,6 +127,10 @@ FAKE_EXPORT const char* cudaGetErrorString(cudaError_t) { return "an error of th
 
 FAKE_EXPORT cudaError_t cudaMalloc(void** memory, size_t bytes) {
   const std::lock_guard<std::recursive_mutex> lock(Lock());
+  const char* const largest = std::getenv("ZIPRL_FAKE_CUDA_LARGEST");
+  if (largest != nullptr && bytes > std::strtoull(largest, nullptr, 10)) {
+    return cudaErrorMemoryAllocation;
+  }
   char* const made = static_cast<char*>(std::malloc(bytes + 1));
   if (made == nullptr) return cudaErrorMemoryAllocation;
   std::memset(made, 0xff, bytes);
@@ -139,6 +144,16 @@ FAKE_EXPORT cudaError_t cudaFree(void* memory) {
   const std::lock_guard<std::recursive_mutex> lock(Lock());
   StepAll();
   Allocations().erase(static_cast<char*>(memory));
+  std::free(memory);
+  return cudaSuccess;
+}
+
+FAKE_EXPORT cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
+  *memory = std::malloc(bytes + 1);
+  return *memory != nullptr ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+
+FAKE_EXPORT cudaError_t cudaFreeHost(void* memory) {
   std::free(memory);
   return cudaSuccess;
 }

@@ -3,6 +3,7 @@
 // ncclReduceScatter run from the last rank to the first, unlike the order that ZipRL promises.
 // ZIPRL_FAKE_NCCL_FAIL=1: the next ncclSend of this process makes its communicator fail.
 // ZIPRL_FAKE_NCCL_STALL=1: nothing that this process exchanges ends.
+// ZIPRL_FAKE_NCCL_CORRUPT=1: the first byte of every message that it receives is another one.
 #include <fcntl.h>
 #include <nccl.h>
 #include <sys/mman.h>
@@ -83,6 +84,7 @@ struct Transfer {
       const size_t piece = std::min(kMailBytes, bytes - done);
       if (sends) std::memcpy(box.data, data + done, piece);
       if (!sends) std::memcpy(data + done, box.data, piece);
+      if (!sends && done == 0 && IsSet("ZIPRL_FAKE_NCCL_CORRUPT")) data[0] ^= 1;
       box.full = sends ? 1 : 0;
       done += piece;
     }

@@ -35,5 +35,14 @@ TEST(CollectivesTest, RanksOnUnlikeDevicesAreNamed) {
               AllOf(HasSubstr("rank 0 is on cuda"), HasSubstr("rank 2 on cpu")));
 }
 
+TEST(CollectivesTest, WeightsGoOverNcclWhereEveryModelIsOnAGpu) {
+  EXPECT_EQ(WhyNotNccl("auto", /*cuda=*/true, /*tensors_on_gpu=*/false), "");
+  EXPECT_EQ(WhyNotNccl("nccl", true, false), "");
+  EXPECT_EQ(WhyNotNccl("auto", false, false), "its model is on the CPU");
+  EXPECT_EQ(WhyNotNccl("nccl", false, false), "its model is on the CPU");
+  EXPECT_EQ(WhyNotNccl("mpi", true, false), "cluster.collectives=mpi");
+  EXPECT_EQ(WhyNotNccl("nccl", false, true), "");  // over a stand-in for CUDA
+}
+
 }  // namespace
 }  // namespace ziprl

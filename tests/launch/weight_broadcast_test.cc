@@ -103,6 +103,13 @@ TEST_F(WeightBroadcastTest, BytesOfAnotherChecksumAreRefused) {
   EXPECT_TRUE(absl::IsDataLoss(receivers_[0]->Take(2, kLong).status()));
 }
 
+TEST_F(WeightBroadcastTest, AGpusWeightsAreNotSentToHosts) {
+  const absl::Status status = sender_->Publish(LiveWeights{1, CaseLayout(8), {}, nullptr});
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("memory of a GPU"), HasSubstr("'weights', a group over local")));
+}
+
 class LateReceiverTest : public WeightBroadcastTest {
  protected:
   LateReceiverTest() : WeightBroadcastTest(absl::Seconds(1)) {}

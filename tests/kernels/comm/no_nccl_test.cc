@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "kernels/comm/device_stream.h"
 #include "kernels/comm/local.h"
 #include "kernels/comm/nccl.h"
 
@@ -18,6 +19,14 @@ TEST(NoNcclTest, SaysWhatIsMissingAndTheAlternative) {
   EXPECT_THAT(
       std::string(comm.status().message()),
       AllOf(HasSubstr("rank 0"), HasSubstr("no NCCL backend"), HasSubstr("MPI: model.device=cpu")));
+}
+
+TEST(NoNcclTest, NoMemoryIsAGpus) {
+  const auto stream = DeviceStream::Make(0);
+  EXPECT_TRUE(absl::IsUnavailable(stream.status()));
+  EXPECT_THAT(std::string(stream.status().message()), HasSubstr("no NCCL backend"));
+  const char byte = 0;
+  EXPECT_FALSE(IsGpuMemory(&byte));
 }
 
 }  // namespace

@@ -8,46 +8,19 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 
-RANKS = 3
+import ranks_job
+from ranks_job import EXIT_CODE, RANKS, finish, read_pids
+
 DEADLINE_MS = 3000
-HANG_S = 120  # far above the deadline: what takes as long hangs
-EXIT_CODE = 70
 
 mpirun, program = sys.argv[1:]
 problems = []
 
 
 def start(*options):
-    # Time for last words between the launcher's SIGTERM and its SIGKILL.
-    environment = dict(os.environ, ZIPRL_MPIRUN_OPTIONS="--mca odls_base_sigkill_timeout 3")
-    return subprocess.Popen([mpirun, str(RANKS), program, f"deadline_ms={DEADLINE_MS}", *options],
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
-                            start_new_session=True)
-
-
-def finish(job):
-    """(exit code, what it printed since); a job that hangs is ended with all its processes."""
-    try:
-        output, _ = job.communicate(timeout=HANG_S)
-        return job.returncode, output
-    except subprocess.TimeoutExpired:
-        os.killpg(job.pid, signal.SIGKILL)
-        output, _ = job.communicate()
-        return None, output
-
-
-def read_pids(job):
-    pids = {}
-    while len(pids) < RANKS:
-        line = job.stdout.readline()
-        if not line:
-            break
-        if match := re.match(r"ready rank (\d+) pid (\d+)", line):
-            pids[int(match[1])] = int(match[2])
-    return pids
+    return ranks_job.start(mpirun, program, f"deadline_ms={DEADLINE_MS}", *options, last_words_s=3)
 
 
 def check(name, condition, output):
