@@ -60,12 +60,12 @@ void VisitModel(Config& c, Visitor& visit) {
 template <typename Config, typename Visitor>
 void VisitData(Config& c, Visitor& visit) {
   visit("data.train_files", c.train_files,
-        Any("row files (JSONL, JSON, Parquet) or globs of the training questions"));
+        Any("row files (JSONL, JSON, Parquet, TSV) or globs of the training questions"));
   visit("data.val_files", c.val_files, Any("row files of the validation during training"));
   visit("data.weights", c.weights,
         AtLeast(0, "sampling weight per entry of train_files; empty = by their rows"));
   visit("data.format", c.format,
-        OneOf({"auto", "jsonl", "json", "parquet"},
+        OneOf({"auto", "jsonl", "json", "parquet", "tsv"},
               "of the row files; auto = by name and first bytes"));
   visit("data.prompt_key", c.prompt_key, Any("column of the question, with <image> marks"));
   visit("data.answer_key", c.answer_key, Any("column of the ground truth"));
@@ -205,9 +205,10 @@ template <typename Config, typename Visitor>
 void VisitEval(Config& c, Visitor& visit) {
   visit("eval.files", c.files, Any("row files of the held-out questions"));
   visit("eval.thresholds", c.thresholds, AboveUpTo(0, 1, "values of p to evaluate"));
-  visit("eval.n", c.n, AtLeast(1, "answers per question (mean@n)"));
+  visit("eval.n", c.n, AtLeast(1, "answers per question (mean@n, pass@k up to n)"));
   visit("eval.temperature", c.temperature, AtLeast(0, "0 = greedy"));
-  visit("eval.limit", c.limit, AtLeast(0, "questions, after a fixed shuffle; 0 = all"));
+  visit("eval.limit", c.limit,
+        AtLeast(0, "questions of each data set, after a fixed shuffle; 0 = all"));
   visit("eval.freq", c.freq, AtLeast(0, "training steps between evaluations; 0 = off"));
   visit("eval.dense", c.dense, Any("evaluate p = 1 too"));
 }

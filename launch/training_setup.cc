@@ -47,6 +47,8 @@ absl::StatusOr<EvalSummary> EvaluateModel(const RunConfig& config,
   options.n = config.eval.n;
   options.batch = kQuestionsPerThread * ResolveThreads(config.trainer.threads);
   options.lines = lines;
+  const Architecture& arch = ModelProcessor(*model).arch();
+  options.visual_ids = {arch.image_token, arch.video_token};
   options.total = config.eval.limit > 0 ? std::min(config.eval.limit, data->rows()) : data->rows();
   Progress progress("eval", 0, options.total);
   options.progress = &progress;

@@ -1,51 +1,23 @@
 #include "trainer/evaluator.h"
 
-#include <cstdio>
-#include <memory>
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/types/span.h"
 #include "configs/base/clock.h"
 #include "configs/base/counter_rng.h"
-#include "configs/base/files.h"
 #include "configs/base/status_macros.h"
-#include "trainer/jsonl_log.h"
+#include "trainer/lines_file.h"
 #include "trainer/progress.h"
 
 namespace ziprl {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-// While counting, the doubles of a tally are sums; Finish makes them means.
-void Count(EvalTally& tally, const Completion& completion, const Score& score) {
-  ++tally.samples;
-  tally.kept_ratio += completion.kept_ratio;
-  tally.visual_kept_ratio += completion.visual_kept_ratio;
-  tally.kv_kept_ratio += completion.kv_kept_ratio;
-  tally.response_length += static_cast<double>(completion.token_ids.size());
-  tally.p += completion.p;
-  const auto accuracy = score.components.find("accuracy");
-  if (score.status == ScoreStatus::kScored && accuracy != score.components.end()) {
-    tally.accuracy += accuracy->second;
-  } else {
-    ++tally.not_scored;
-  }
-}
-
-void Finish(EvalTally& tally) {
-  const double samples = static_cast<double>(std::max<int64_t>(tally.samples, 1));
-  const double scored = static_cast<double>(std::max<int64_t>(tally.samples - tally.not_scored, 1));
-  tally.accuracy /= scored;
-  for (double* sum : {&tally.kept_ratio, &tally.visual_kept_ratio, &tally.kv_kept_ratio,
-                      &tally.response_length, &tally.p}) {
-    *sum /= samples;
-  }
-}
 
 GroupLease LeaseFor(Prompt prompt, uint64_t lease_id, const EvalOptions& options,
                     const std::vector<EvalPoint>& points, PolicyVersion version) {
@@ -67,7 +39,7 @@ GroupLease LeaseFor(Prompt prompt, uint64_t lease_id, const EvalOptions& options
   return lease;
 }
 
-Json SampleJson(const Completion& completion, const Score& score) {
+Json SampleJson(const Completion& completion, const Score& score, const LayerRatios& layers) {
   Json out;
   out["p"] = completion.p;
   out["response"] = completion.text;
@@ -79,12 +51,14 @@ Json SampleJson(const Completion& completion, const Score& score) {
   out["kept_ratio"] = completion.kept_ratio;
   out["visual_kept_ratio"] = completion.visual_kept_ratio;
   out["kv_kept_ratio"] = completion.kv_kept_ratio;
+  out["kept_ratio_by_layer"] = layers.kept;
+  out["visual_kept_ratio_by_layer"] = layers.visual_kept;
   out["tokens"] = completion.token_ids.size();
   return out;
 }
 
 std::string QuestionLine(const Prompt& prompt, const std::vector<Completion>& completions,
-                         const std::vector<Score>& scores) {
+                         const std::vector<Score>& scores, const std::vector<LayerRatios>& layers) {
   Json line;
   line["row"] = prompt.row;
   line["source"] = prompt.source;
@@ -94,37 +68,10 @@ std::string QuestionLine(const Prompt& prompt, const std::vector<Completion>& co
   line["prompt_tokens"] = prompt.token_ids.size();
   line["samples"] = Json::array();
   for (size_t i = 0; i < completions.size(); ++i) {
-    line["samples"].push_back(SampleJson(completions[i], scores[i]));
+    line["samples"].push_back(SampleJson(completions[i], scores[i], layers[i]));
   }
   return line.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
-
-// The file of lines appears under its name only when it is whole.
-class LinesFile {
- public:
-  explicit LinesFile(std::string path) : path_(std::move(path)) {}
-  ~LinesFile() {
-    if (log_ != nullptr) std::remove(Partial().c_str());
-  }
-  absl::Status Open() {
-    if (path_.empty()) return absl::OkStatus();
-    ZIPRL_ASSIGN_OR_RETURN(log_, JsonlLog::Open(Partial(), -1));
-    return absl::OkStatus();
-  }
-  absl::Status Write(const std::string& line) {
-    return log_ == nullptr ? absl::OkStatus() : log_->Write(line);
-  }
-  absl::Status Close() {
-    if (log_ == nullptr) return absl::OkStatus();
-    log_.reset();
-    return RenameDurably(Partial(), path_);
-  }
-
- private:
-  std::string Partial() const { return path_ + ".partial"; }
-  const std::string path_;
-  std::unique_ptr<JsonlLog> log_;
-};
 
 class Evaluation {
  public:
@@ -190,21 +137,43 @@ class Evaluation {
                           lease.samples.size(), completions.size(), scores.size()));
     }
     ++summary_.questions;
-    for (size_t i = 0; i < completions.size(); ++i) {
-      EvalPoint& point = summary_.points[i / static_cast<size_t>(options_.n)];
-      Count(point.all, completions[i], scores[i]);
-      if (!lease.prompt.kind.empty())
-        Count(point.by_kind[lease.prompt.kind], completions[i], scores[i]);
-      Count(point.by_source[lease.prompt.source], completions[i], scores[i]);
+    const std::vector<uint32_t> visual = VisualPlaces(lease.prompt.token_ids, options_.visual_ids);
+    std::vector<LayerRatios> layers;
+    for (const Completion& completion : completions) {
+      layers.push_back(RatiosByLayer(completion, visual));
     }
-    return lines_.Write(QuestionLine(lease.prompt, completions, scores));
+    for (size_t i = 0; i < summary_.points.size(); ++i) {
+      CountAt(summary_.points[i], lease.prompt, OfPoint(completions, i), OfPoint(scores, i),
+              OfPoint(layers, i));
+    }
+    if (options_.on_question) {
+      ZIPRL_RETURN_IF_ERROR(options_.on_question(lease.prompt, completions, scores));
+    }
+    return lines_.Write(QuestionLine(lease.prompt, completions, scores, layers));
+  }
+
+  // The part of a question's samples that is one point's.
+  template <typename T>
+  absl::Span<const T> OfPoint(const std::vector<T>& samples, size_t point) const {
+    const auto n = static_cast<size_t>(options_.n);
+    return absl::MakeConstSpan(samples).subspan(point * n, n);
+  }
+
+  static void CountAt(EvalPoint& point, const Prompt& prompt,
+                      absl::Span<const Completion> completions, absl::Span<const Score> scores,
+                      absl::Span<const LayerRatios> layers) {
+    CountQuestion(completions, scores, layers, point.all);
+    if (!prompt.kind.empty()) {
+      CountQuestion(completions, scores, layers, point.by_kind[prompt.kind]);
+    }
+    CountQuestion(completions, scores, layers, point.by_source[prompt.source]);
   }
 
   void FinishTallies() {
     for (EvalPoint& point : summary_.points) {
-      Finish(point.all);
-      for (auto& [kind, tally] : point.by_kind) Finish(tally);
-      for (auto& [source, tally] : point.by_source) Finish(tally);
+      FinishTally(point.all);
+      for (auto& [kind, tally] : point.by_kind) FinishTally(tally);
+      for (auto& [source, tally] : point.by_source) FinishTally(tally);
     }
   }
 
@@ -215,23 +184,6 @@ class Evaluation {
   EvalSummary summary_;
   uint64_t leases_ = 0;
 };
-
-Json TallyJson(const EvalTally& tally) {
-  Json out;
-  out["accuracy"] = tally.accuracy;
-  out["kept_ratio"] = tally.kept_ratio;
-  out["visual_kept_ratio"] = tally.visual_kept_ratio;
-  out["kv_kept_ratio"] = tally.kv_kept_ratio;
-  out["response_length"] = tally.response_length;
-  out["samples"] = tally.samples;
-  out["not_scored"] = tally.not_scored;
-  return out;
-}
-
-// The point whose numbers stand for the model: the first sparse one, else the dense one.
-const EvalPoint& Headline(const EvalSummary& summary) {
-  return summary.dense && summary.points.size() > 1 ? summary.points[1] : summary.points[0];
-}
 
 }  // namespace
 
@@ -245,56 +197,6 @@ absl::StatusOr<EvalSummary> Evaluate(RolloutEngine& engine, const PromptStream& 
         absl::StrFormat("eval.n=%d, batch=%d: allowed is 1 or more", options.n, options.batch));
   }
   return Evaluation(engine, score, options).Run(questions);
-}
-
-std::string EvalSummaryJson(const EvalSummary& summary) {
-  Json out;
-  out["questions"] = summary.questions;
-  out["n"] = summary.n;
-  if (summary.dense) out["dense_accuracy"] = summary.points[0].all.accuracy;
-  out["p"] = Headline(summary).p;
-  out["accuracy"] = Headline(summary).all.accuracy;
-  out["kept_ratio"] = Headline(summary).all.kept_ratio;
-  out["seconds"] = summary.seconds;
-  if (summary.own.has_value()) {
-    out["own_p"] = TallyJson(*summary.own);
-    out["own_p"]["p"] = summary.own->p;
-  }
-  out["curve"] = Json::array();
-  for (const EvalPoint& point : summary.points) {
-    Json entry;
-    entry["p"] = point.p;
-    entry.update(TallyJson(point.all));
-    for (const auto& [kind, tally] : point.by_kind) entry["by_kind"][kind] = TallyJson(tally);
-    for (const auto& [source, tally] : point.by_source)
-      entry["by_source"][source] = TallyJson(tally);
-    out["curve"].push_back(std::move(entry));
-  }
-  return out.dump(2);
-}
-
-Metrics EvalMetrics(const EvalSummary& summary) {
-  Metrics metrics;
-  for (size_t i = 0; i < summary.points.size(); ++i) {
-    const EvalPoint& point = summary.points[i];
-    const std::string name =
-        summary.dense && i == 0 ? "val/dense" : absl::StrFormat("val/p%g", point.p);
-    metrics[name + "/accuracy"] = point.all.accuracy;
-    metrics[name + "/kept_ratio"] = point.all.kept_ratio;
-    for (const auto& [kind, tally] : point.by_kind) {
-      metrics[absl::StrCat(name, "/accuracy/", kind)] = tally.accuracy;
-    }
-  }
-  for (const auto& [source, tally] : Headline(summary).by_source) {
-    metrics[absl::StrFormat("val-core/%s/acc/mean@%d", source, summary.n)] = tally.accuracy;
-  }
-  if (summary.own.has_value()) {
-    metrics["val/own_p/accuracy"] = summary.own->accuracy;
-    metrics["val/own_p/kept_ratio"] = summary.own->kept_ratio;
-    metrics["val/own_p/p"] = summary.own->p;
-  }
-  metrics["tokens/kept_ratio_fixed_p"] = Headline(summary).all.kept_ratio;
-  return metrics;
 }
 
 }  // namespace ziprl

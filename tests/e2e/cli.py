@@ -85,6 +85,10 @@ def evaluate(bench):
         check(close(point["accuracy"], sum(right) / len(right)), point["accuracy"])
         for name in ("kept_ratio", "visual_kept_ratio", "kv_kept_ratio"):
             check(close(point[name], sum(s[name] for _, s in samples) / len(samples)), name, point[name])
+            layers = [s[name + "_by_layer"] for _, s in samples if name != "kv_kept_ratio"]
+            for layer, mean in enumerate(point.get(name + "_by_layer", [])):
+                check(close(mean, sum(ratios[layer] for ratios in layers) / len(layers)), name, layer, mean)
+        check(close(point["kept_ratio"], sum(point["kept_ratio_by_layer"]) / len(point["kept_ratio_by_layer"])), point)
         by_kind = collections.defaultdict(list)
         for (question, _), one in zip(samples, right):
             by_kind[question["kind"]].append(one)

@@ -124,6 +124,7 @@ TEST_F(EvaluatorTest, WritesALinePerQuestionAndASummary) {
   EXPECT_EQ(line["samples"].size(), 2);
   EXPECT_EQ(line["samples"][1]["p"], .975);
   EXPECT_EQ(line["samples"][1]["accuracy"], 0.0);
+  EXPECT_EQ(line["samples"][1]["kept_ratio_by_layer"].size(), 2);
   EXPECT_FALSE(scratch.Exists("lines.jsonl.partial"));
   const auto json = nlohmann::json::parse(EvalSummaryJson(*summary));
   EXPECT_EQ(json["questions"], 3);
@@ -141,6 +142,76 @@ TEST_F(EvaluatorTest, MetricsForValidation) {
   EXPECT_EQ(metrics.at("val/p0.975/accuracy/even"), 1.0);
   EXPECT_EQ(metrics.at("val-core/toy/acc/mean@1"), 0.5);
   EXPECT_NEAR(metrics.at("tokens/kept_ratio_fixed_p"), 0.97, 1e-12);
+}
+
+// Answer j of a question is right when its number is below the question's row.
+std::vector<Score> RightBelowRow(const Prompt& prompt, const std::vector<Completion>& completions) {
+  std::vector<Score> scores(completions.size());
+  for (size_t i = 0; i < scores.size(); ++i) {
+    scores[i].status = ScoreStatus::kScored;
+    scores[i].components["accuracy"] = completions[i].index % 4 < prompt.row ? 1.0 : 0.0;
+  }
+  return scores;
+}
+
+TEST_F(EvaluatorTest, MeanAndPassAtKOfSeveralSamples) {
+  options_.n = 4;
+  const EvalSummary summary = *Evaluate(engine_, Questions(5), RightBelowRow, options_);
+  // 0, 1, 2, 3, 4 of 4 are right; of two drawn at least one: 0, 1/2, 5/6, 1, 1.
+  const EvalTally& tally = summary.points[1].by_source.at("toy");
+  EXPECT_EQ(tally.accuracy, 0.5);
+  EXPECT_NEAR(tally.pass_at.at(1).mean, 0.5, 1e-12);
+  EXPECT_NEAR(tally.pass_at.at(2).mean, (0 + 1. / 2 + 5. / 6 + 1 + 1) / 5, 1e-12);
+  EXPECT_NEAR(tally.pass_at.at(4).mean, 4. / 5, 1e-12);
+  const auto json = nlohmann::json::parse(EvalSummaryJson(summary));
+  EXPECT_EQ(json["curve"][0]["mean@4"], 0.5);
+  EXPECT_NEAR(json["curve"][0]["pass@4"].get<double>(), 0.8, 1e-12);
+  EXPECT_NEAR(EvalMetrics(summary).at("val-core/toy/acc/pass@4"), 0.8, 1e-12);
+}
+
+TEST_F(EvaluatorTest, PassAtKLeavesOutWhatWasNotScored) {
+  options_.n = 2;
+  options_.dense = false;
+  const auto judge = [](const Prompt& prompt, const std::vector<Completion>& completions) {
+    std::vector<Score> scores = RightBelowRow(prompt, completions);
+    if (prompt.row == 1) scores[1].status = ScoreStatus::kTimeout;
+    return scores;
+  };
+  const EvalSummary summary = *Evaluate(engine_, Questions(3), judge, options_);
+  const EvalTally& all = summary.points[0].all;
+  EXPECT_EQ(all.pass_at.at(1).questions, 3);
+  EXPECT_NEAR(all.pass_at.at(1).mean, 2. / 3, 1e-12);
+  EXPECT_EQ(all.pass_at.at(2).questions, 2);
+  EXPECT_NEAR(all.pass_at.at(2).mean, 1. / 2, 1e-12);
+}
+
+TEST_F(EvaluatorTest, KeptRatiosByLayerOfAllAndOfVisualTokens) {
+  const auto questions = [next = 0]() mutable -> absl::StatusOr<std::optional<Prompt>> {
+    if (next++ == 1) return std::nullopt;
+    Prompt prompt;
+    prompt.token_ids = {7, 9, 9, 9, 9, 9, 7, 7, 7, 7};  // the engine keeps the first half
+    return prompt;
+  };
+  options_.thresholds = {.5};
+  options_.visual_ids = {9, 11};
+  const EvalSummary summary = *Evaluate(engine_, questions, Judge, options_);
+  EXPECT_EQ(summary.points[0].all.by_layer.visual_kept, (std::vector<double>{1, 1}));
+  EXPECT_EQ(summary.points[1].all.by_layer.kept, (std::vector<double>{.5, .5}));
+  EXPECT_EQ(summary.points[1].all.by_layer.visual_kept, (std::vector<double>{.8, .8}));
+}
+
+TEST_F(EvaluatorTest, TheCallerHearsOfEveryQuestion) {
+  std::vector<int64_t> rows;
+  options_.on_question = [&](const Prompt& prompt, const std::vector<Completion>& completions,
+                             const std::vector<Score>& scores) -> absl::Status {
+    rows.push_back(prompt.row);
+    EXPECT_EQ(completions.size(), 2);
+    EXPECT_EQ(scores.size(), 2);
+    return prompt.row == 3 ? absl::DataLossError("disk") : absl::OkStatus();
+  };
+  EXPECT_TRUE(Evaluate(engine_, Questions(3), Judge, options_).ok());
+  EXPECT_EQ(rows, (std::vector<int64_t>{0, 1, 2}));
+  EXPECT_TRUE(absl::IsDataLoss(Evaluate(engine_, Questions(9), Judge, options_).status()));
 }
 
 TEST_F(EvaluatorTest, AnErrorLeavesNoFile) {

@@ -36,7 +36,7 @@ class PromptDataset {
   struct Config {
     std::vector<std::string> files;  // paths and globs, read one behind the other
     std::vector<double> weights;     // sampling weight per entry of `files`; empty = by their rows
-    std::string format = "auto";     // of the files: auto | jsonl | json | parquet
+    std::string format = "auto";     // of the files: auto | jsonl | json | parquet | tsv
     RowOptions row;
     Part part = Part::kAll;
     RowSplit split;

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "trainer/data/parquet_file.h"
+#include "trainer/data/table_file.h"
 #include "trainer/data/text_file.h"
 
 namespace ziprl {
@@ -24,6 +25,7 @@ std::string FormatOf(const std::string& path) {
   file.read(head.data(), static_cast<std::streamsize>(head.size()));
   head.resize(static_cast<size_t>(file.gcount()));
   if (absl::EndsWith(path, ".parquet") || absl::StartsWith(head, "PAR1")) return "parquet";
+  if (absl::EndsWith(path, ".tsv")) return "tsv";
   const size_t first = head.find_first_not_of(" \t\r\n");
   const bool array = first != std::string::npos && head[first] == '[';
   return array && !absl::EndsWith(path, ".jsonl") ? "json" : "jsonl";
@@ -37,6 +39,7 @@ absl::StatusOr<std::unique_ptr<RowFile>> RowFile::Open(const std::string& path,
   const std::string known = format == "auto" ? FormatOf(path) : format;
   if (known == "jsonl") return TextFile::Open(path, TextFile::Kind::kLines);
   if (known == "json") return TextFile::Open(path, TextFile::Kind::kArray);
+  if (known == "tsv") return TableFile::Open(path);
   if (cache == nullptr) cache = std::make_shared<RowGroupCache>(kCacheBytes);
   return ParquetFile::Open(path, std::move(cache));
 }

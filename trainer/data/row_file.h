@@ -1,4 +1,4 @@
-// A data file as numbered rows, read on demand: JSONL, JSON (an array of objects) or Parquet.
+// A data file as numbered rows, read on demand: JSONL, JSON (an array of objects), Parquet or TSV.
 // Thread-safe after opening.
 #pragma once
 
@@ -17,8 +17,8 @@ struct RowOptions;
 
 class RowFile {
  public:
-  // `format`: auto (by name and first bytes) | jsonl | json | parquet. `cache` is that of a data
-  // set's Parquet files; a file without one has its own. Errors name the file.
+  // `format`: auto (by name and first bytes) | jsonl | json | parquet | tsv. `cache` is that of a
+  // data set's Parquet files; a file without one has its own. Errors name the file.
   static absl::StatusOr<std::unique_ptr<RowFile>> Open(
       const std::string& path, const std::string& format = "auto",
       std::shared_ptr<RowGroupCache> cache = nullptr);

@@ -41,6 +41,62 @@ class LineScanner : public RowScanner {
   bool has_text_ = false;  // whether it holds more than blanks so far
 };
 
+class TableScanner : public RowScanner {
+ public:
+  absl::Status Scan(std::string_view text, uint64_t offset, std::vector<RowSpan>& rows) override {
+    if (at_start_) begin_ = offset;
+    at_start_ = false;
+    for (size_t i = 0; i < text.size(); ++i) Step(text[i], offset + i, rows);
+    return absl::OkStatus();
+  }
+
+  absl::Status End(uint64_t size, std::vector<RowSpan>& rows) override {
+    if (state_ == kQuoted) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "the table ends at byte %d within the quotes of a row that begins on line %d", size,
+          begin_line_));
+    }
+    if (has_text_) rows.push_back({begin_, size, begin_line_});
+    has_text_ = false;
+    return absl::OkStatus();
+  }
+
+ private:
+  enum State { kFieldStart, kPlain, kQuoted };
+
+  void Step(char c, uint64_t at, std::vector<RowSpan>& rows) {
+    if (c == '\n') ++line_;
+    if (state_ == kQuoted) {
+      if (c == '"') state_ = kPlain;  // a doubled quote opens them again
+      last_was_quote_ = c == '"';
+      return;
+    }
+    if (c == '\n') {
+      if (has_text_) rows.push_back({begin_, at, begin_line_});
+      begin_ = at + 1;
+      begin_line_ = line_;
+      has_text_ = false;
+      state_ = kFieldStart;
+    } else if (c == '\t') {
+      has_text_ = true;
+      state_ = kFieldStart;
+    } else if (c == '"' && (state_ == kFieldStart || last_was_quote_)) {
+      has_text_ = true;
+      state_ = kQuoted;
+    } else {
+      has_text_ |= !IsBlank(c);
+      if (c != '\r') state_ = kPlain;
+    }
+    last_was_quote_ = false;
+  }
+
+  State state_ = kFieldStart;
+  bool at_start_ = true, has_text_ = false;
+  bool last_was_quote_ = false;  // the one that closed a quoted field
+  uint64_t begin_ = 0;           // of the current record
+  int64_t line_ = 1, begin_line_ = 1;
+};
+
 class ArrayScanner : public RowScanner {
  public:
   explicit ArrayScanner(bool within) : state_(within ? kElement : kBefore) {}
@@ -154,6 +210,8 @@ class ArrayScanner : public RowScanner {
 }  // namespace
 
 std::unique_ptr<RowScanner> MakeLineScanner() { return std::make_unique<LineScanner>(); }
+
+std::unique_ptr<RowScanner> MakeTableScanner() { return std::make_unique<TableScanner>(); }
 
 std::unique_ptr<RowScanner> MakeArrayScanner(bool within) {
   return std::make_unique<ArrayScanner>(within);

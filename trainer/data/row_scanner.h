@@ -31,6 +31,11 @@ class RowScanner {
 // A row a line; lines of blanks are no rows.
 std::unique_ptr<RowScanner> MakeLineScanner();
 
+// The records of a table of tab-separated values, its header the first. A field may stand in double
+// quotes, a quote within them doubled; then it may hold tabs and line ends. Blank lines are no
+// rows.
+std::unique_ptr<RowScanner> MakeTableScanner();
+
 // The elements of one JSON array. `within`: from the begin of an element on, instead of from '['.
 std::unique_ptr<RowScanner> MakeArrayScanner(bool within);
 

@@ -43,7 +43,15 @@ absl::Status ReadAt(int descriptor, const std::string& path, uint64_t offset, si
 }
 
 std::unique_ptr<RowScanner> MakeScanner(TextFile::Kind kind, bool within) {
-  return kind == TextFile::Kind::kLines ? MakeLineScanner() : MakeArrayScanner(within);
+  switch (kind) {
+    case TextFile::Kind::kLines:
+      return MakeLineScanner();
+    case TextFile::Kind::kArray:
+      return MakeArrayScanner(within);
+    case TextFile::Kind::kTable:
+      break;
+  }
+  return MakeTableScanner();
 }
 
 }  // namespace
@@ -145,13 +153,25 @@ absl::StatusOr<nlohmann::json> TextFile::Read(int64_t row) const {
 RowFile::Rows TextFile::ReadMany(int64_t begin, int64_t count,
                                  const std::vector<std::string>&) const {
   Rows out;
+  for (const absl::StatusOr<std::string>& text : ReadTexts(begin, count)) {
+    out.push_back(text.ok() ? ParseRowObject(*text) : text.status());
+  }
+  return out;
+}
+
+std::vector<absl::StatusOr<std::string>> TextFile::ReadTexts(int64_t begin, int64_t count) const {
+  std::vector<absl::StatusOr<std::string>> out;
   const int64_t end = std::min(begin + count, rows_);
   for (int64_t row = begin; row < end;) {
     const size_t block = BlockOf(row);
     const int64_t block_end = block + 1 == blocks_.size() ? rows_ : blocks_[block + 1].row;
     const absl::StatusOr<Content> content = ReadBlock(block);
     for (; row < std::min(block_end, end); ++row) {
-      out.push_back(content.ok() ? ParseRowObject(content->Row(row)) : content.status());
+      if (content.ok()) {
+        out.push_back(content->Row(row));
+      } else {
+        out.push_back(content.status());
+      }
     }
   }
   return out;

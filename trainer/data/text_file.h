@@ -9,7 +9,7 @@ namespace ziprl {
 
 class TextFile : public RowFile {
  public:
-  enum class Kind { kLines, kArray };  // JSONL | one JSON array
+  enum class Kind { kLines, kArray, kTable };  // JSONL | one JSON array | records (table_file.h)
   static absl::StatusOr<std::unique_ptr<TextFile>> Open(const std::string& path, Kind kind);
   ~TextFile() override;
 
@@ -20,8 +20,9 @@ class TextFile : public RowFile {
   int64_t LineOf(int64_t row) const override;
   std::vector<Unit> Units() const override;
 
-  // The text of row `row`, 0-based.
+  // The text of row `row`, 0-based, and those of rows one behind the other.
   absl::StatusOr<std::string> ReadText(int64_t row) const;
+  std::vector<absl::StatusOr<std::string>> ReadTexts(int64_t begin, int64_t count) const;
 
  private:
   struct Block {

@@ -183,6 +183,31 @@ def trl():
         check_rows(path, expected)
 
 
+def tables():
+    """Tab-separated values with base64 images, as pandas writes them: quotes, tabs and line ends within fields."""
+    import csv
+    import pandas
+    rng, rows, expected = random.Random(4), [], []
+    for i in range(80):
+        content = b"\x89PNG\r\n\x1a\n" + rng.randbytes(9000 if i % 20 == 0 else 50)
+        words = text(rng) + rng.choice(["", "\t", "\r\n", '"', '""', "'", "\t\"\n", " "])
+        rows.append({"problem": f"<image>{words}", "images": base64.b64encode(content).decode(),
+                     "answer": rng.choice(['"', "a\tb", "x", '""', '"quoted"', "b\"c"]), "hint": text(rng) if i % 3 else ""})
+        extra = {"hint": rows[-1]["hint"] or None}
+        expected.append({"problem": rows[-1]["problem"], "answer": rows[-1]["answer"], "media": [content], "extra": extra})
+    frame = pandas.DataFrame(rows)
+    for name, options in (("plain", {}), ("quoted", {"quoting": csv.QUOTE_ALL}), ("crlf", {"lineterminator": "\r\n"}),
+                          ("bom", {"encoding": "utf-8-sig"})):
+        path = os.path.join(WORK, f"{name}.tsv")
+        frame.to_csv(path, sep="\t", index=False, **options)
+        check(len(pandas.read_csv(path, sep="\t")) == len(rows), path)
+        check_rows(path, expected)
+    for content, named in (("a\ta\n1\t2\n", "'a' twice"), ("a\tb\n1\t2\t3\n", "3 fields, the header names 2"),
+                           ("", "without a header"), ('a\tb\n1\t"2\n3', "within the quotes of a row that begins on line 2")):
+        errors = read(write("broken.tsv", content))
+        check(len(errors) == 1 and named in errors[0]["error"], content, errors)
+
+
 def images_of_datasets():
     """A column of the feature Image, as `datasets` stores pictures and paths to them."""
     import datasets
