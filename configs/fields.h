@@ -204,6 +204,8 @@ void VisitActor(Config& c, Visitor& visit) {
 template <typename Config, typename Visitor>
 void VisitEval(Config& c, Visitor& visit) {
   visit("eval.files", c.files, Any("row files of the held-out questions"));
+  visit("eval.benchmarks", c.benchmarks,
+        Any("public benchmarks, each NAME=FOLDER of its release (docs/evaluation.md)"));
   visit("eval.thresholds", c.thresholds, AboveUpTo(0, 1, "values of p to evaluate"));
   visit("eval.n", c.n, AtLeast(1, "answers per question (mean@n, pass@k up to n)"));
   visit("eval.temperature", c.temperature, AtLeast(0, "0 = greedy"));

@@ -106,6 +106,7 @@ struct ActorConfig {
 
 struct EvalConfig {
   std::vector<std::string> files;
+  std::vector<std::string> benchmarks;      // NAME=FOLDER each
   std::vector<double> thresholds = {.975};  // p values; dense (p = 1) is always evaluated
   int n = 1;
   double temperature = 0.0;

@@ -130,6 +130,9 @@ Json PointJson(const EvalPoint& point, int n) {
   for (const auto& [source, tally] : point.by_source) {
     out["by_source"][source] = WithLayers(TallyJson(tally, n), tally);
   }
+  for (const auto& [benchmark, figures] : point.benchmarks) {
+    for (const Figure& figure : figures) out["benchmarks"][benchmark][figure.name] = figure.value;
+  }
   return out;
 }
 

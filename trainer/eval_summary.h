@@ -9,6 +9,7 @@
 
 #include "absl/types/span.h"
 #include "proto/types.h"
+#include "trainer/figure.h"
 #include "trainer/metrics.h"
 
 namespace ziprl {
@@ -49,6 +50,8 @@ struct EvalPoint {
   double p = 1.0;
   EvalTally all;
   std::map<std::string, EvalTally> by_kind, by_source;
+  // Benchmark -> its figures by its own rule, the mean over the n runs.
+  std::map<std::string, std::vector<Figure>> benchmarks;
 };
 
 struct EvalSummary {
@@ -61,7 +64,8 @@ struct EvalSummary {
 };
 
 // The summary as JSON: questions, dense_accuracy, accuracy and kept_ratio at the first threshold,
-// curve (each point with by_kind, by_source, kept ratios by layer, and for n > 1 mean@n, pass@k).
+// curve (each point with by_kind, by_source, benchmarks, kept ratios by layer, and for n > 1
+// mean@n, pass@k).
 std::string EvalSummaryJson(const EvalSummary& summary);
 
 // val/dense/*, val/p<p>/*, val-core/<source>/acc/mean@n (and pass@k for n > 1),

@@ -61,6 +61,9 @@ std::string QuestionLine(const Prompt& prompt, const std::vector<Completion>& co
                          const std::vector<Score>& scores, const std::vector<LayerRatios>& layers) {
   Json line;
   line["row"] = prompt.row;
+  if (const auto id = prompt.extra.find("id"); id != prompt.extra.end()) {
+    line["id"] = Json::parse(id->second, nullptr, /*allow_exceptions=*/false);
+  }
   line["source"] = prompt.source;
   line["kind"] = prompt.kind;
   line["problem"] = prompt.problem;

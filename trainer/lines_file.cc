@@ -11,6 +11,8 @@ namespace ziprl {
 
 LinesFile::LinesFile(std::string path) : path_(std::move(path)) {}
 
+LinesFile::LinesFile(LinesFile&& other) = default;
+
 LinesFile::~LinesFile() {
   if (log_ != nullptr) std::remove(Partial().c_str());
 }

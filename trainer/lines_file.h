@@ -16,7 +16,7 @@ class LinesFile {
   // An empty path: everything below does nothing.
   explicit LinesFile(std::string path);
   ~LinesFile();
-  LinesFile(LinesFile&&) = default;
+  LinesFile(LinesFile&& other);
 
   absl::Status Open();
   absl::Status Write(const std::string& line);

@@ -1,0 +1,13 @@
+// A named number of a summary.
+#pragma once
+
+#include <string>
+
+namespace ziprl {
+
+struct Figure {
+  std::string name;
+  double value = 0;
+};
+
+}  // namespace ziprl
