@@ -100,6 +100,9 @@ void VisitRollout(Config& c, Visitor& visit) {
   visit("rollout.top_k", c.top_k, AtLeast(0, "most probable tokens to draw from; 0 = all"));
   visit("rollout.top_p", c.top_p, AboveUpTo(0, 1, "nucleus sampling; 1 = off"));
   visit("rollout.stop", c.stop, Any("texts that end a response"));
+  visit("rollout.ignore_eos", c.ignore_eos,
+        Any("end tokens and stop texts end nothing: all responses have the full length (for "
+            "benchmarks)"));
   visit(
       "rollout.max_staleness", c.max_staleness,
       AtLeast(0,

@@ -42,6 +42,7 @@ struct RolloutConfig {
   int top_k = 0;
   double top_p = 1.0;  // nucleus sampling
   std::vector<std::string> stop;
+  bool ignore_eos = false;  // every response has data.max_response_length tokens
   int max_staleness = 0;  // versions
   bool log_completions = false;
   std::vector<double> thresholds = {.940, .945, .950, .955, .960, .965, .970, .975};

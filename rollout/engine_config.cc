@@ -26,6 +26,7 @@ EngineConfig TrainingEngineConfig(const RunConfig& config) {
   engine.top_k = config.rollout.top_k;
   engine.top_p = config.rollout.top_p;
   engine.stochastic = config.algorithm.sparsity == "stochastic";
+  engine.ignore_eos = config.rollout.ignore_eos;
   engine.selection_logits = RecordsSelectionLogits(config);
   engine.selection_temperature = config.algorithm.selection_temperature;
   engine.budget_sample = config.algorithm.sparsity == "budget";

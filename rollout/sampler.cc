@@ -34,7 +34,7 @@ void Append(const EngineContext& context, int32_t token, float logprob, Sequence
   out.logprobs.push_back(logprob);
   const auto& ends = context.arch().eos_tokens;
   const bool ended = std::find(ends.begin(), ends.end(), token) != ends.end();
-  const bool stopped = !config.ignore_end && (ended || HoldsStopString(context, out.token_ids));
+  const bool stopped = !config.ignore_eos && (ended || HoldsStopString(context, out.token_ids));
   if (stopped) out.finish_reason = FinishReason::kStop;
   sequence->done = stopped || static_cast<int>(out.token_ids.size()) >= config.max_response_length;
 }

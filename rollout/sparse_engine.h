@@ -21,7 +21,7 @@ struct EngineConfig {
   double top_p = 1.0;
   int max_response_length = 256;
   std::vector<std::string> stop;  // a response ends once its text holds one of these
-  bool ignore_end = false;        // sample to the length limit (benchmarks)
+  bool ignore_eos = false;        // sample to the length limit
   bool suppress_ids = true;       // ids that may not be sampled get -inf (Processor::SuppressedIds)
   bool stochastic = false;        // selection sampled (recipe `stochastic` while training)
   bool selection_logits = false;  // recorded beside a sampled selection, for a later version

@@ -22,7 +22,7 @@ EngineConfig Settings(int max_response, int rescore_interval, double temperature
   config.max_response_length = max_response;
   config.rescore_interval = rescore_interval;
   config.temperature = temperature;
-  config.ignore_end = temperature > 0;
+  config.ignore_eos = temperature > 0;
   return config;
 }
 

@@ -17,7 +17,7 @@ EngineConfig Settings(int max_response, int rescore_interval) {
   EngineConfig config;
   config.max_response_length = max_response;
   config.rescore_interval = rescore_interval;
-  config.ignore_end = true;
+  config.ignore_eos = true;
   return config;
 }
 
@@ -171,7 +171,7 @@ TEST_P(DeterministicTest, SameRequestSameBitsInAnyCompanyAndThreadCount) {
 
 TEST_P(DeterministicTest, NeighboursThatFinishEarlyChangeNothing) {
   EngineConfig config = Config(false, 1);
-  config.ignore_end = false;
+  config.ignore_eos = false;
   const GroupLease lease = Lease(110, std::vector<double>(8, 0.9), 30);
   const auto full = MustGenerate(config, model, lease);
   // An end token for one sample only: the fourth token that sample 2 draws.
@@ -255,12 +255,20 @@ TEST_P(EngineTest, PixelsExistOnceOverGroupsAndEpochs) {
   }
 }
 
+TEST(EngineConfigTest, EndTokensAreIgnoredWhenTheRunSaysSo) {
+  RunConfig config;
+  EXPECT_FALSE(TrainingEngineConfig(config).ignore_eos);
+  config.rollout.ignore_eos = true;
+  EXPECT_TRUE(TrainingEngineConfig(config).ignore_eos);
+  EXPECT_FALSE(EvalEngineConfig(config).ignore_eos);
+}
+
 TEST_P(EngineTest, StopsAtEndTokensAndStopStrings) {
   EngineConfig config = Settings(30, 100);
   const GroupLease lease = Lease(90, {1.0}, 10);
   const Completion full = MustGenerate(config, model, lease)[0];
   EXPECT_EQ(full.finish_reason, FinishReason::kLength);
-  config.ignore_end = false;
+  config.ignore_eos = false;
   const int32_t third = full.token_ids[2];
   config.stop = {model->processor->tokenizer().Decode({third}, true)};
   ASSERT_FALSE(config.stop[0].empty());

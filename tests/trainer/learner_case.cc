@@ -28,6 +28,7 @@ RunConfig TinyRun(const std::string& recipe) {
   config.trainer.threads = 1;
   config.rollout.n = 4;
   config.rollout.rescore_interval = 8;
+  config.rollout.ignore_eos = true;
   config.data.max_response_length = 20;
   config.actor.optim.lr = 1e-3;
   config.actor.max_grad_norm = 1.0;
@@ -37,8 +38,7 @@ RunConfig TinyRun(const std::string& recipe) {
 
 std::vector<ScoredGroup> TinyGroups(const RunConfig& config, const std::shared_ptr<Model>& model,
                                     int groups, int length, const std::vector<double>& thresholds) {
-  EngineConfig engine = TrainingEngineConfig(config);
-  engine.ignore_end = true;
+  const EngineConfig engine = TrainingEngineConfig(config);
   std::vector<double> samples;
   for (int i = 0; i < config.rollout.n; ++i) samples.push_back(thresholds[i % thresholds.size()]);
   std::vector<GroupLease> leases;

@@ -102,7 +102,6 @@ class SharedParametersTest : public ::testing::Test {
       leases_.push_back(std::move(lease));
     }
     engine_config_ = TrainingEngineConfig(config_);
-    engine_config_.ignore_end = true;
   }
 
   int64_t PixelBytes(const Model& model) const {

@@ -59,8 +59,7 @@ class ZeroTest : public ::testing::Test {
     group.prompt = TinyPrompt(*model, 40, 0, 77);
     group.group_seed = 5;
     GroupLease lease = TinyLease(group.prompt, {0.9, 0.6, 0.8, 0.5}, 5);
-    EngineConfig engine = TrainingEngineConfig(config_);
-    engine.ignore_end = true;
+    const EngineConfig engine = TrainingEngineConfig(config_);
     group.completions = MustGenerate(engine, model, lease);
     return group;
   }
