@@ -85,6 +85,12 @@ def rows():
         seed("row", str(i), json.dumps(row))
 
 
+def tables():
+    for i, table in enumerate(("index\tquestion\tanswer\n1\tWhat?\t['a', \"b\"]\n2\t\"two\n lines\t\"\"x\"\"\"\t1e5\n",
+                               "a\tb\r\n\"\"\t\r\n\n\t\t\n x\"y\t['\\u00e9\\x41', 2]")):
+        seed("table", str(i), table)
+
+
 def checkpoints():
     tensors = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b.c": np.zeros(0, np.int64)}
     seed("safetensors", "two", save(tensors, {"format": "pt"}))
@@ -98,4 +104,5 @@ def checkpoints():
 images()
 tokenizer()
 rows()
+tables()
 checkpoints()

@@ -9,7 +9,7 @@
 #include "configs/base/files.h"
 #include "configs/base/status_macros.h"
 #include "trainer/benchmarks/option_match.h"
-#include "trainer/data/table_file.h"
+#include "trainer/data/table_record.h"
 
 namespace ziprl {
 namespace {

@@ -1,5 +1,6 @@
 #include "trainer/data/row_scanner.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "absl/strings/str_format.h"
@@ -46,7 +47,19 @@ class TableScanner : public RowScanner {
   absl::Status Scan(std::string_view text, uint64_t offset, std::vector<RowSpan>& rows) override {
     if (at_start_) begin_ = offset;
     at_start_ = false;
-    for (size_t i = 0; i < text.size(); ++i) Step(text[i], offset + i, rows);
+    size_t line_end = 0;
+    for (size_t i = 0; i < text.size(); ++i) {
+      if (state_ == kQuoted) {
+        const size_t quote = std::min(text.find('"', i), text.size());
+        line_ += std::count(text.begin() + static_cast<std::ptrdiff_t>(i),
+                            text.begin() + static_cast<std::ptrdiff_t>(quote), '\n');
+        i = quote;
+      } else if (state_ == kPlain && has_text_ && !last_was_quote_) {  // up to the field's end
+        if (line_end <= i) line_end = std::min(text.find('\n', i), text.size());
+        i += std::min(text.substr(i, line_end - i).find('\t'), line_end - i);
+      }
+      if (i < text.size()) Step(text[i], offset + i, rows);
+    }
     return absl::OkStatus();
   }
 

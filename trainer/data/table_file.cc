@@ -6,47 +6,12 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "configs/base/status_macros.h"
-#include "trainer/data/row_json.h"
+#include "trainer/data/table_record.h"
 
 namespace ziprl {
-
-std::vector<std::string> SplitRecord(absl::string_view record) {
-  if (!record.empty() && record.back() == '\r') record.remove_suffix(1);
-  std::vector<std::string> fields(1);
-  bool quoted = false, at_start = true;
-  for (size_t i = 0; i < record.size(); ++i) {
-    const char c = record[i];
-    if (quoted) {
-      const bool doubled = c == '"' && i + 1 < record.size() && record[i + 1] == '"';
-      if (c == '"' && !doubled) {
-        quoted = false;
-        continue;
-      }
-      i += doubled;
-      fields.back().push_back(c);
-    } else if (c == '\t') {
-      fields.emplace_back();
-      at_start = true;
-      continue;
-    } else if (c == '"' && at_start) {
-      quoted = true;
-    } else {
-      fields.back().push_back(c);
-    }
-    at_start = false;
-  }
-  return fields;
-}
-
-std::string TableField(absl::string_view value) {
-  if (value.find_first_of("\"\t\r\n") == absl::string_view::npos) return std::string(value);
-  return "\"" + absl::StrReplaceAll(value, {{"\"", "\"\""}}) + "\"";
-}
 
 absl::StatusOr<std::unique_ptr<TableFile>> TableFile::Open(const std::string& path) {
   ZIPRL_ASSIGN_OR_RETURN(auto text, TextFile::Open(path, TextFile::Kind::kTable));

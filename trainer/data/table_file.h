@@ -33,8 +33,4 @@ class TableFile : public RowFile {
   std::vector<std::string> columns_;
 };
 
-// The fields of a record, quotes taken off; and a field as it stands in a record.
-std::vector<std::string> SplitRecord(absl::string_view record);
-std::string TableField(absl::string_view value);
-
 }  // namespace ziprl
