@@ -3,6 +3,7 @@
 usage: benchmarks.py ZIPRL FIXTURES WORK CASE
 """
 
+import ast
 import base64
 import glob
 import json
@@ -149,6 +150,55 @@ def layouts(bench):
               == [(k, row["answer"], samples[8 + k]["response"]) for k, row in enumerate(mmmu)], logged[:2])
 
 
+def hub(bench):
+    """The Parquet layouts of the hub: images as structs or bare bytes, answers as lists, options within the question."""
+    import pandas
+    import pyarrow
+    import pyarrow.parquet
+
+    def release(name, rows, path="data/test-00000-of-00001.parquet", split=2):
+        folder = bench.path(name, os.path.dirname(path))
+        os.makedirs(folder)
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), os.path.join(folder, os.path.basename(path)), row_group_size=split)
+        return f"{name}={bench.path(name)}"
+
+    def image(i, bare=False):
+        content = picture(bench, f"hub/{i}.png", "grey", i)
+        return content if bare else dict(bytes=content, path=None)
+
+    letters = dict(A="x", B="y", C="z")
+    sets = [
+        release("mme", [dict(question_id=f"count/{i // 2}.png", image=image(i), question=f"Is it {i}?", answer=("Yes", "No")[i % 2],
+                             category="count") for i in range(4)]),
+        release("mmbench", [dict(index=7 + 1000000 * k, question="Which?", hint="nan", answer="ACB"[k], image=image(4), category="c",
+                                 source="s", comment=None, split="dev", **letters, **{"D": None, "L2-category": "l"})
+                            for k in range(3)], "en/dev-00000-of-00001.parquet"),
+        release("mmstar", [dict(index=i, question="Which?\nOptions: A: red, B: blue, C: green, D: none", image=image(5 + i, bare=True),
+                                answer="B", category="math", l2_category="geometry", meta_info=dict(source="s")) for i in range(3)],
+                "mmstar.parquet"),
+        release("chartqa", [dict(image=image(8), query=f"How many {i}?", label=["4", "5"], human_or_machine=i) for i in range(2)]),
+        release("textvqa", [dict(image_id="a", question_id=100 + i, question="What?", image=image(9), answers=["nokia"] * 10,
+                                 ocr_tokens=["NOKIA"]) for i in range(2)], "data/validation-00000-of-00003.parquet"),
+        release("ocrbench", [dict(dataset="HME100k", question="What?", question_type=t, answer=["a b"], image=image(10))
+                             for t in ("Handwritten Mathematical Expression Recognition", "Digit String Recognition")]),
+        release("mmmu_pro", [dict(id="test_Art_1", image=image(11), options="['x', 'y']", answer="A", subject="Art")],
+                "test-00000-of-00002.parquet")]
+    summary, lines = run(bench, "out", f"eval.benchmarks=[{','.join(sets)}]", "eval.thresholds=[.5]")
+    point = summary["curve"][0]
+    counts = {source: tally["samples"] for source, tally in point["by_source"].items()}
+    check(counts == dict(mme=4, mmbench=3, mmstar=3, chartqa=2, textvqa=2, ocrbench=2, mmmu_pro=1), counts)
+    check(set(point["benchmarks"]) == set(counts), point["benchmarks"])
+    tables = {path.split("tiny_dense_")[-1][:-4]: pandas.read_csv(path, sep="\t", keep_default_na=False, dtype=str)
+              for path in glob.glob(bench.path("out/vlmevalkit/tiny_dense/*.tsv"))}
+    check({name: len(table) for name, table in tables.items()} ==
+          {"MME": 4, "MMBench_DEV_EN": 3, "MMStar": 3, "ChartQA_TEST": 2, "TextVQA_VAL": 2, "OCRBench": 2, "MMMU_Pro_10c": 1}, tables)
+    check(list(tables["MMBench_DEV_EN"]["answer"]) == list("ACB") and set(tables["MMBench_DEV_EN"]["hint"]) == {""}, tables)
+    check(list(tables["MMStar"]["D"]) == ["none"] * 3, tables["MMStar"])
+    check(list(tables["ChartQA_TEST"]["split"]) == ["test_human", "test_augmented"], tables["ChartQA_TEST"])
+    check(ast.literal_eval(tables["TextVQA_VAL"]["answer"][0]) == ["nokia"] * 10, tables["TextVQA_VAL"])
+    check(lines[0]["id"] == "count/0.png Is it 0?", lines[0])
+
+
 def sampled(bench):
     """mean@n and pass@k of several samples against the formula; every run of the n has files of its own."""
     chart_json(bench, ["?"] * 6)
@@ -189,4 +239,4 @@ def refused(bench):
 
 
 if __name__ == "__main__":
-    workbench.main({case.__name__: case for case in (layouts, sampled, refused)})
+    workbench.main({case.__name__: case for case in (layouts, hub, sampled, refused)})
