@@ -178,8 +178,37 @@ absl::Status CheckShape(const ParamSpec& spec, const Found& found) {
                                                  "; the config asks for ", ShapeText(spec.shape)));
 }
 
+constexpr int64_t kBlock = 4096;  // elements looked at before the answer is
+
+// How many of n floating-point numbers, as bits, have an exponent of ones: infinities and NaN.
+template <typename Bits>
+int64_t CountNonFinite(const void* data, int64_t n, Bits exponent) {
+  const auto* bits = static_cast<const Bits*>(data);
+  int64_t count = 0;
+  for (int64_t begin = 0; begin < n; begin += kBlock) {
+    Bits any = 0;
+    const int64_t end = std::min(n, begin + kBlock);
+    for (int64_t i = begin; i < end; ++i) any |= (bits[i] & exponent) == exponent ? 1 : 0;
+    for (int64_t i = begin; any != 0 && i < end; ++i) count += (bits[i] & exponent) == exponent;
+  }
+  return count;
+}
+
+int64_t CountNonFinite(const at::Tensor& values) {
+  const void* data = values.const_data_ptr();
+  switch (values.scalar_type()) {
+    case at::kFloat:
+      return CountNonFinite<uint32_t>(data, values.numel(), 0x7f800000u);
+    case at::kBFloat16:
+      return CountNonFinite<uint16_t>(data, values.numel(), 0x7f80u);
+    default:
+      return CountNonFinite<uint16_t>(data, values.numel(), 0x7c00u);  // fp16
+  }
+}
+
 // Out of the map in pieces, which bounds the memory beside the tensor itself; the file need not
-// align its tensors.
+// align its tensors. Nothing else is allocated where the types agree: what comes and goes between
+// tensors that stay would leave holes in malloc's heap.
 absl::StatusOr<at::Tensor> ReadTensor(const ParamSpec& spec, const Found& found,
                                       const Device& device) {
   ZIPRL_ASSIGN_OR_RETURN(const at::ScalarType type, ScalarTypeOf(found));
@@ -187,18 +216,21 @@ absl::StatusOr<at::Tensor> ReadTensor(const ParamSpec& spec, const Found& found,
   const at::Tensor flat = out.view(-1);
   const int64_t size = flat.numel();
   const auto element = static_cast<int64_t>(at::elementSize(type));
-  const at::Tensor buffer =
-      at::empty({std::min(size, kPiece)}, at::TensorOptions().dtype(type).device(at::kCPU));
+  const bool in_place = device.device.is_cpu() && device.dtype == type;
+  at::Tensor buffer;
+  if (!in_place) {
+    buffer = at::empty({std::min(size, kPiece)}, at::TensorOptions().dtype(type).device(at::kCPU));
+  }
   int64_t non_finite = 0;
   for (int64_t begin = 0; begin < size; begin += kPiece) {
-    const at::Tensor piece = buffer.narrow(0, 0, std::min(kPiece, size - begin));
+    const int64_t count = std::min(kPiece, size - begin);
+    const at::Tensor target = flat.narrow(0, begin, count);
+    const at::Tensor piece = in_place ? target : buffer.narrow(0, 0, count);
     const char* source = static_cast<const char*>(found.view->data) + begin * element;
     std::memcpy(piece.mutable_data_ptr(), source, piece.nbytes());
     found.map->Release(source, piece.nbytes());
-    if (!piece.isfinite().all().item<bool>()) {
-      non_finite += piece.isfinite().logical_not().sum().item<int64_t>();
-    }
-    flat.narrow(0, begin, piece.numel()).copy_(piece);
+    non_finite += CountNonFinite(piece);
+    if (!in_place) target.copy_(piece);
   }
   if (non_finite == 0) return out;
   return absl::InvalidArgumentError(absl::StrCat(found.file, ": tensor '", found.view->name,
