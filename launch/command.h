@@ -29,6 +29,7 @@ int RunData(const Args& args);
 int RunConfigCommand(const Args& args);
 int RunSelftest(const Args& args);
 int RunTokenize(const Args& args);
+int RunPlan(const Args& args);
 int RunReport(const Args& args);
 int RunStatus(const Args& args);
 

@@ -27,6 +27,7 @@ constexpr Entry kCommands[] = {
     {"export", ziprl::RunExport, "write a checkpoint as a Hugging Face directory"},
     {"data", ziprl::RunData, "import and check data sets"},
     {"config", ziprl::RunConfigCommand, "the resolved config, every key documented"},
+    {"plan", ziprl::RunPlan, "memory, traffic and time of a run before it runs"},
     {"tokenize", ziprl::RunTokenize, "text to ids and back"},
     {"report", ziprl::RunReport, "evaluations of a quickstart run side by side"},
     {"status", ziprl::RunStatus, "a running coordinator at a glance"},

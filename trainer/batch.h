@@ -1,5 +1,5 @@
 // Types -> tensors, the one crossing: scored groups become teacher-forced sequences, sequences
-// become units of work for threads and packs of rows for the model. No torch in this header.
+// become units of work (train_units.h). No torch in this header.
 #pragma once
 
 #include <array>
@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "proto/types.h"
+#include "trainer/train_units.h"
 
 namespace ziprl {
 
@@ -41,30 +42,8 @@ absl::StatusOr<std::array<std::vector<int32_t>, 3>> SequencePositions(
     const Model& model, const std::vector<int32_t>& prompt_ids, const std::vector<MediaRef>& images,
     int generated);
 
-// What one worker does at a time: the packs of a few sequences that share images.
-struct TrainUnit {
-  std::vector<std::vector<int>>
-      packs;  // indices of sequences; each pack is one forward and backward
-};
-
-struct UnitLimits {
-  int workers = 1;
-  int pack_tokens = 16384;  // rows of a pack, unless one sequence alone is longer
-  bool single = false;      // one sequence a pack (deterministic mode)
-};
-
-// Splits sequences (consecutive ones of one group stay together where there are groups enough for
-// all workers) into units of about equal rows. Depends on the lengths and the limits alone.
+// Units of these sequences; see train_units.h.
 std::vector<TrainUnit> MakeUnits(const std::vector<TrainSequence>& sequences,
                                  const UnitLimits& limits);
-
-// The units of each rank: dealt out in order, so that what a group shares stays together.
-std::vector<std::vector<TrainUnit>> ShareUnits(const std::vector<TrainUnit>& units, int ranks);
-
-// Packs of each round's units, on the rank with the most of them (UnitRunner::set_rounds).
-std::vector<int> RoundsOf(const std::vector<std::vector<TrainUnit>>& shares);
-
-// Indices of the units' sequences, in the order of their packs.
-std::vector<int> SequencesOfUnits(const std::vector<TrainUnit>& units);
 
 }  // namespace ziprl

@@ -3,27 +3,14 @@
 #include <algorithm>
 
 #include "model/model.h"
+#include "trainer/plan/model_shape.h"
+#include "trainer/plan/recompute.h"
 
 namespace ziprl {
-namespace {
-
-constexpr int64_t kActivationBound = int64_t{2} << 30;
-
-}  // namespace
-
-int64_t ActivationBytes(const Model& model, int64_t rows) {
-  const Architecture& a = model.arch;
-  const int64_t hidden = 6 * a.hidden;  // inputs, norms, residuals, outputs
-  const int64_t heads = 2 * (2 * a.heads + 2 * a.kv_heads) * a.head_dim;  // around the rotary
-  const int64_t mlp = 4 * a.intermediate;
-  const auto bytes = static_cast<int64_t>(c10::elementSize(model.device.dtype));
-  return rows * (hidden + heads + mlp) * bytes * a.layers;
-}
 
 bool RecomputeLayers(const std::string& mode, const Model& model,
                      const std::vector<TrainSequence>& sequences,
                      const std::vector<TrainUnit>& units, int workers) {
-  if (mode != "auto") return mode == "layer";
   int64_t largest = 0;
   for (const TrainUnit& unit : units) {
     for (const std::vector<int>& pack : unit.packs) {
@@ -32,7 +19,8 @@ bool RecomputeLayers(const std::string& mode, const Model& model,
       largest = std::max(largest, rows);
     }
   }
-  return ActivationBytes(model, largest) * workers > kActivationBound;
+  const auto element = static_cast<int64_t>(c10::elementSize(model.device.dtype));
+  return RecomputeLayers(mode, ActivationBytes(model.arch, element, largest) * workers);
 }
 
 }  // namespace ziprl

@@ -1,4 +1,5 @@
-// Whether layers keep their graphs or are run again in backward (actor.recompute). No torch.
+// actor.recompute for the packs of a step; the rule and what activations take stand in
+// trainer/plan. No torch.
 #pragma once
 
 #include <string>
@@ -8,10 +9,7 @@
 
 namespace ziprl {
 
-// Bytes of activations the graphs of a pack of `rows` rows hold, all layers.
-int64_t ActivationBytes(const Model& model, int64_t rows);
-
-// auto: recompute when the largest packs of all workers together would hold more than 2 GiB.
+// Whether layers are run again in backward, for the largest packs of all workers together.
 bool RecomputeLayers(const std::string& mode, const Model& model,
                      const std::vector<TrainSequence>& sequences,
                      const std::vector<TrainUnit>& units, int workers);

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "configs/base/status_macros.h"
 #include "model/budget_head.h"
+#include "trainer/plan/traffic.h"
 
 namespace ziprl {
 namespace {
@@ -42,6 +43,7 @@ struct Result {
   double entropy_sum = 0, budget_loss = 0, jaccard_sum = 0, max_drift = 0;
 };
 static_assert(std::is_trivially_copyable_v<Result>);
+static_assert(sizeof(Result) == kResultBytes);  // what a plan counts
 
 template <typename T>
 void Append(const T& value, std::string* out) {

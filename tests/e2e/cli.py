@@ -13,7 +13,7 @@ import shutil
 import workbench
 from workbench import check, check_same_files, read_json_lines, tiny_run
 
-COMMANDS = ["train", "sft", "eval", "generate", "logprobs", "init", "import", "export", "data", "config", "tokenize",
+COMMANDS = ["train", "sft", "eval", "generate", "logprobs", "init", "import", "export", "data", "config", "plan", "tokenize",
             "report", "selftest"]
 MODEL_FILES = ["chat_template.jinja", "config.json", "generation_config.json", "model.safetensors",
                "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"]

@@ -1,0 +1,278 @@
+#include "trainer/plan/memory.h"
+
+#include <algorithm>
+
+#include "trainer/param_blocks.h"
+
+namespace ziprl {
+namespace {
+
+constexpr int64_t kFloat = 4;
+constexpr int64_t kFeatureStore = int64_t{512} << 20;        // VisualFeatures' capacity
+constexpr int64_t kLogitBlock = int64_t{1} << 23;            // elements, model/attention_ops
+constexpr int kReductionsAlive = 3;                          // two under way and one that starts
+constexpr int64_t kBatchSamples = 16, kBatchTokens = 16384;  // rollout/sparse_engine
+constexpr int64_t kSpareRows = 16;                           // rollout/kv_cache
+
+int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// A RowBuffer's capacity once it holds `rows`, filled first with `first`.
+int64_t Capacity(int64_t first, int64_t rows) {
+  int64_t capacity = first + kSpareRows;
+  while (capacity < rows) capacity += std::max<int64_t>(capacity / 2, 1);
+  return capacity;
+}
+
+int64_t GroupsInABatch(const PlanInput& in) {
+  if (in.config.trainer.deterministic) return 1;
+  const int64_t n = in.config.rollout.n;
+  return std::max<int64_t>(
+      1, std::min(kBatchSamples / n, kBatchTokens / (n * std::max<int64_t>(in.prompt, 1))));
+}
+
+int64_t BatchesAtOnce(const PlanInput& in) {
+  return std::min<int64_t>(in.threads, CeilDiv(GroupsAtATime(in), GroupsInABatch(in)));
+}
+
+int64_t WorkersAtOnce(const PlanInput& in) {
+  return std::min<int64_t>(in.workers(), static_cast<int64_t>(in.Units().size()));
+}
+
+// What holds every phase of a learner and what its update needs beside.
+class LearnerMemory {
+ public:
+  LearnerMemory(const PlanInput& in, const ModelShape& shape)
+      : in_(in), shape_(shape), element_(in.element()) {}
+
+  int64_t Weights() const { return shape_.parameters * element_; }
+  // Between uses: level 3 keeps a part of what is trained.
+  int64_t WeightsAtRest() const {
+    if (!Sharded()) return Weights();
+    return (shape_.parameters - shape_.trained + TrainedShare()) * element_;
+  }
+  int64_t Optimizer() const {
+    const int64_t each = 2 * kFloat + (element_ == 2 ? kFloat : 0);
+    return (Level() >= 1 ? TrainedShare() : shape_.trained) * each;
+  }
+  // Sums that stay between passes. Alone: of each worker, from its first pass on.
+  int64_t Gradients() const {
+    if (in_.learners() == 1) return shape_.trained * kFloat * in_.workers();
+    return (Level() >= 1 ? TrainedShare() : shape_.trained) * kFloat;
+  }
+  int64_t Reference() const { return in_.config.algorithm.beta > 0 ? Weights() : 0; }
+
+  // Blocks that are whole at the same time beside the parts: the head with the embedding it may
+  // share, a layer, the tower.
+  int64_t Gathered() const {
+    if (!Sharded()) return 0;
+    const int64_t head =
+        shape_.blocks[kHeadBlock] + (shape_.arch.tied_embeddings ? shape_.blocks[kEmbedBlock] : 0);
+    return std::max(
+               {head, LargestLayer(), shape_.blocks[kVisionBlock], shape_.blocks[kEmbedBlock]}) *
+           element_;
+  }
+  // Over ranks: gradients on their way.
+  int64_t Reductions() const {
+    if (in_.learners() == 1) return 0;
+    const int64_t layer = LargestLayer(), embed = shape_.blocks[kEmbedBlock];
+    return kFloat * std::max(kReductionsAlive * layer + (shape_.arch.tied_embeddings ? embed : 0),
+                             2 * std::max(embed, shape_.blocks[kVisionBlock]));
+  }
+  int64_t VisionActivations() const {
+    const VisionArchitecture& v = shape_.arch.vision;
+    if (in_.config.actor.freeze_vision_tower) return 0;
+    int64_t images = 0;  // of a unit: its groups
+    for (const TrainUnit& unit : in_.Units()) {
+      int64_t sequences = 0;
+      for (const std::vector<int>& pack : unit.packs)
+        sequences += static_cast<int64_t>(pack.size());
+      images = std::max(images, CeilDiv(sequences, in_.config.rollout.n));
+    }
+    return VisionActivationBytes(v, element_, images * in_.visual * v.merge * v.merge) *
+           WorkersAtOnce(in_);
+  }
+  // A block of logits and, in backward, the gradient of the head's matrix in fp32 and as stored; a
+  // layer's gradients before they are added.
+  int64_t Backward() const {
+    const int64_t vocab = shape_.arch.vocab;
+    const int64_t rows = std::min(in_.PackRows(), std::max<int64_t>(1, kLogitBlock / vocab));
+    const int64_t narrow = element_ == 2 ? element_ : 0;
+    const int64_t head = rows * vocab * (kFloat + narrow) + shape_.head * (kFloat + narrow);
+    return std::max(head, LargestLayer() * element_) * WorkersAtOnce(in_);
+  }
+
+ private:
+  int Level() const { return in_.learners() > 1 ? in_.config.actor.zero : 0; }
+  bool Sharded() const { return Level() >= 3; }
+  // Trained elements of a rank, every block's part rounded up.
+  int64_t TrainedShare() const {
+    int64_t share = 0;
+    for (int64_t block : shape_.blocks) share += CeilDiv(block, in_.learners());
+    return share;
+  }
+  int64_t LargestLayer() const { return shape_.blocks[LayerBlock(0)]; }
+
+  const PlanInput& in_;
+  const ModelShape& shape_;
+  const int64_t element_;
+};
+
+// Pixels and tower outputs that VisualFeatures keeps: of the run's images, up to its capacity.
+int64_t Features(const PlanInput& in) {
+  const VisionArchitecture& v = in.arch.vision;
+  if (in.visual == 0) return 0;
+  const int64_t patch = int64_t{v.in_channels} * v.temporal_patch * v.patch * v.patch * kFloat;
+  const int64_t image = in.visual * (v.merge * v.merge * patch + in.arch.hidden * in.element());
+  const int64_t steps = in.config.trainer.max_steps;
+  if (steps == 0) return kFeatureStore;
+  return std::min(kFeatureStore, image * in.config.actor.global_batch_size * steps);
+}
+
+// One prompt on its way through a layer, of each batch: residual streams of the branches before and
+// behind it, projections, what attention widens, the MLP's inner rows; or one image in the tower.
+int64_t Prefill(const PlanInput& in) {
+  const Architecture& a = in.arch;
+  const int64_t e = in.element(), d = a.head_dim;
+  const auto& thresholds = in.config.rollout.thresholds;
+  const bool same = in.config.algorithm.sparsity != "stochastic" && thresholds.size() == 1;
+  const int64_t branches = same ? 1 : in.config.rollout.n;
+  const int64_t row = (2 * branches + 3) * a.hidden * e +
+                      ((3 * a.heads + 4 * a.kv_heads) * d + 3 * a.intermediate) * e +
+                      (e == 2 ? (2 * a.heads + 2 * a.kv_heads) * d * kFloat : 0);
+  const int64_t tower = VisionActivationBytes(a.vision, e, 1) / a.vision.depth;
+  const int64_t patches = in.visual * a.vision.merge * a.vision.merge;
+  return std::max(in.prompt * row, patches * tower) * BatchesAtOnce(in);
+}
+
+// The sampler's: as computed and in fp32, of each batch.
+int64_t Logits(const PlanInput& in) {
+  return SequencesAtOnce(in) * in.arch.vocab * (kFloat + (in.element() == 2 ? 2 : kFloat));
+}
+
+void Add(const char* name, int64_t bytes, MemoryPhase* phase) {
+  if (bytes > 0) phase->parts.push_back({name, bytes});
+}
+
+MemoryPhase Start(const char* name, const PlanInput& in) {
+  MemoryPhase phase{name, {}};
+  if (!in.machine.gpu) Add("process", in.process, &phase);
+  return phase;
+}
+
+void AddGeneration(const PlanInput& in, MemoryPhase* phase) {
+  Add("images", Features(in), phase);
+  Add("kv cache", SequencesAtOnce(in) * CacheBytes(in), phase);
+  Add("prefill", Prefill(in), phase);
+  Add("logits", Logits(in), phase);
+}
+
+RoleMemory LearnerRole(const PlanInput& in, const ModelShape& shape) {
+  const LearnerMemory memory(in, shape);
+  RoleMemory role{in.alone() ? "one process" : "learner", in.learners(), {}, {}};
+  const auto common = [&](MemoryPhase* phase, int64_t weights) {
+    Add("weights", weights, phase);
+    Add("reference", memory.Reference(), phase);
+    Add("optimizer", memory.Optimizer(), phase);
+    if (in.learners() > 1) Add("gradients", memory.Gradients(), phase);
+  };
+  const int64_t snapshots = in.shared() ? 0 : 2 * memory.Weights();
+  const bool on_host = in.machine.gpu && snapshots > 0;
+  if (on_host) role.host.push_back({"snapshots", snapshots});
+  const int64_t held = on_host ? 0 : snapshots;
+
+  MemoryPhase between = Start(in.shared() ? "generate" : "publish", in);
+  common(&between, memory.Weights());
+  Add("snapshots", held, &between);
+  if (in.shared()) AddGeneration(in, &between);
+
+  MemoryPhase update = Start("update", in);
+  common(&update, memory.WeightsAtRest());
+  if (in.learners() == 1) Add("gradients", memory.Gradients(), &update);
+  Add("snapshots", held, &update);
+  Add("gathered block", memory.Gathered(), &update);
+  Add("reductions", memory.Reductions(), &update);
+  Add("activations", PassActivationBytes(in, in.Recompute()), &update);
+  Add("tower activations", memory.VisionActivations(), &update);
+  Add("backward", memory.Backward(), &update);
+  Add("images", Features(in), &update);
+
+  role.phases = {between, update};
+  if (in.exit > 0 && !in.machine.gpu) {
+    MemoryPhase end = Start("exit", in);
+    Add("code", in.exit, &end);
+    role.phases.push_back(end);
+  }
+  return role;
+}
+
+RoleMemory RolloutRole(const PlanInput& in, const ModelShape& shape) {
+  RoleMemory role{"rollout", in.rollouts(), {}, {}};
+  const int64_t weights = shape.parameters * in.element();
+  MemoryPhase generate = Start("generate", in);
+  Add("weights", weights, &generate);
+  // The version it has, base of the next delta, and the one that arrives.
+  if (in.machine.gpu) {
+    role.host.push_back({"snapshots", 2 * weights});
+  } else {
+    Add("snapshots", 2 * weights, &generate);
+  }
+  AddGeneration(in, &generate);
+  role.phases = {generate};
+  return role;
+}
+
+}  // namespace
+
+int64_t MemoryPhase::bytes() const {
+  int64_t sum = 0;
+  for (const MemoryPart& part : parts) sum += part.bytes;
+  return sum;
+}
+
+const MemoryPhase& RoleMemory::peak() const {
+  return *std::max_element(
+      phases.begin(), phases.end(),
+      [](const MemoryPhase& a, const MemoryPhase& b) { return a.bytes() < b.bytes(); });
+}
+
+int64_t GroupsAtATime(const PlanInput& in) {
+  const int64_t batch = in.config.actor.global_batch_size;
+  const int64_t workers = in.rollouts();
+  if (in.shared() && workers == 1) return batch;
+  return std::max<int64_t>(1, batch / (2 * std::max<int64_t>(workers, 1)));
+}
+
+int64_t SequencesAtOnce(const PlanInput& in) {
+  return std::min(BatchesAtOnce(in) * GroupsInABatch(in), GroupsAtATime(in)) * in.config.rollout.n;
+}
+
+int64_t PassActivationBytes(const PlanInput& in, bool recompute) {
+  const int64_t rows = in.PackRows(), element = in.element();
+  const int64_t graphs = ActivationBytes(in.arch, element, rows);
+  if (!recompute) return graphs * WorkersAtOnce(in);
+  const int64_t inputs = rows * in.arch.hidden * element * in.arch.layers;
+  return (inputs + graphs / in.arch.layers) * WorkersAtOnce(in);
+}
+
+int64_t CacheBytes(const PlanInput& in) {
+  const Architecture& a = in.arch;
+  const auto kept = static_cast<int64_t>(in.kept_ratio * static_cast<double>(in.prompt) + 0.5);
+  int64_t floats = Capacity(kept, kept + in.response) * 2 * a.kv_heads * a.head_dim;
+  const int64_t interval = in.config.rollout.rescore_interval;
+  const bool dense =
+      std::all_of(in.config.rollout.thresholds.begin(), in.config.rollout.thresholds.end(),
+                  [](double p) { return p >= 1; });
+  // The queries of the newest tokens, where re-compressions will ask for them.
+  if (!dense && interval > 0 && in.response > interval) {
+    floats += Capacity(0, interval) * a.heads * a.head_dim;
+  }
+  return floats * kFloat * a.layers;
+}
+
+std::vector<RoleMemory> PlanMemory(const PlanInput& input, const ModelShape& shape) {
+  std::vector<RoleMemory> roles = {LearnerRole(input, shape)};
+  if (!input.shared()) roles.push_back(RolloutRole(input, shape));
+  return roles;
+}
+
+}  // namespace ziprl

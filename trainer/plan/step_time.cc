@@ -1,0 +1,111 @@
+#include "trainer/plan/step_time.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "trainer/plan/memory.h"
+
+namespace ziprl {
+namespace {
+
+constexpr double kFloat = 4;
+
+// A decode step: the weights once a batch, every sequence's cache at its mean length.
+class Rollout {
+ public:
+  Rollout(const PlanInput& in, const ModelShape& shape)
+      : in_(in),
+        shape_(shape),
+        groups_(std::ceil(double(in.config.actor.global_batch_size) / in.rollouts())),
+        kept_(in.kept_ratio * in.prompt) {}
+
+  TimePart Prefill() const {
+    const bool same =
+        in_.config.rollout.thresholds.size() == 1 && in_.config.algorithm.sparsity != "stochastic";
+    const double branches = same ? 1 : in_.config.rollout.n;
+    const double flops =
+        VisionFlops(shape_, in_.visual) + branches * DecoderFlops(shape_, in_.prompt, kept_);
+    return Bound("generate: prefill", groups_ * flops,
+                 groups_ * double(shape_.parameters) * in_.element());
+  }
+
+  TimePart Decode() const {
+    const Architecture& a = shape_.arch;
+    const double n = in_.config.rollout.n, sequences = groups_ * n;
+    const double at_once = std::min(double(SequencesAtOnce(in_)), sequences);
+    const double steps = in_.response * std::ceil(sequences / at_once);
+    const double cached = kept_ + in_.response / 2.0;
+    const double read = double(shape_.parameters - shape_.vision_parameters) -
+                        (a.tied_embeddings ? 0 : double(shape_.head));
+    const double cache = cached * 2 * a.kv_heads * a.head_dim * kFloat * a.layers;
+    const double flops = DecodeFlops(shape_, cached) + HeadFlops(shape_, 1);
+    return Bound("generate: decode", steps * at_once * flops,
+                 steps * (read * in_.element() + at_once * cache));
+  }
+
+ private:
+  TimePart Bound(const char* name, double flops, double bytes) const {
+    const double compute = flops / in_.machine.flops, memory = bytes / in_.machine.bandwidth;
+    return {name, std::max(compute, memory), compute >= memory ? "arithmetic" : "memory"};
+  }
+
+  const PlanInput& in_;
+  const ModelShape& shape_;
+  const double groups_, kept_;
+};
+
+TimePart ForwardBackward(const PlanInput& in, const ModelShape& shape) {
+  const double samples = double(in.samples()) / in.learners();
+  const double images = double(in.config.actor.global_batch_size) / in.learners();
+  const double rows = in.prompt + in.response - 1.0;
+  const double kept = in.kept_ratio * in.prompt + in.response;
+  const double times = in.Recompute() ? 4 : 3;
+  const double tower = in.config.actor.freeze_vision_tower ? 1 : 3;
+  const double reference = in.config.algorithm.beta > 0
+                               ? DecoderFlops(shape, rows, rows) + HeadFlops(shape, in.response)
+                               : 0;
+  const double flops =
+      samples * (times * DecoderFlops(shape, rows, kept) + 4 * HeadFlops(shape, in.response)) *
+          in.config.algorithm.num_iterations +
+      samples * reference + images * tower * VisionFlops(shape, in.visual);
+  return {"learn: forward and backward", flops / in.machine.flops, "arithmetic"};
+}
+
+// Gradient, two moments and either the weight or its master copy with the weight written behind.
+TimePart Update(const PlanInput& in, const ModelShape& shape) {
+  const bool spread = in.learners() > 1 && in.config.actor.zero > 0;
+  const double elements = double(shape.trained) / (spread ? in.learners() : 1);
+  const double each = kFloat * 7 + (in.element() == 2 ? 2 : 0);
+  return {"learn: optimizer",
+          elements * each / in.machine.bandwidth * in.config.algorithm.num_iterations, "memory"};
+}
+
+TimePart Collectives(const PlanInput& in, const std::vector<TrafficPart>& traffic) {
+  double bytes = 0;
+  for (const TrafficPart& part : traffic) bytes += double(part.bytes);
+  const double share = (in.learners() - 1.0) / in.learners();
+  return {"learn: collectives", bytes * share / in.machine.link, "link"};
+}
+
+}  // namespace
+
+StepTime PlanTime(const PlanInput& in, const ModelShape& shape,
+                  const std::vector<TrafficPart>& traffic) {
+  const Rollout rollout(in, shape);
+  StepTime time;
+  time.parts = {rollout.Prefill(), rollout.Decode(), ForwardBackward(in, shape),
+                Collectives(in, traffic), Update(in, shape)};
+  const double generate = time.parts[0].seconds + time.parts[1].seconds;
+  const double learn =
+      std::max(time.parts[2].seconds, time.parts[3].seconds) + time.parts[4].seconds;
+  double sync = 0;
+  if (!in.shared()) {
+    sync = double(WeightBytes(shape, in.element())) / in.machine.link;
+    time.parts.push_back({"sync: whole weights", sync, "link"});
+  }
+  const bool overlapped = !in.shared() && in.config.rollout.max_staleness > 0;
+  time.seconds = (overlapped ? std::max(generate, learn) : generate + learn) + sync;
+  return time;
+}
+
+}  // namespace ziprl
