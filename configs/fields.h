@@ -67,12 +67,13 @@ void VisitData(Config& c, Visitor& visit) {
   visit("data.format", c.format,
         OneOf({"auto", "jsonl", "json", "parquet", "tsv"},
               "of the row files; auto = by name and first bytes"));
-  visit("data.prompt_key", c.prompt_key, Any("column of the question, with <image> marks"));
+  visit("data.prompt_key", c.prompt_key,
+        Any("column of the question, with <image> and <video> marks"));
   visit("data.answer_key", c.answer_key, Any("column of the ground truth"));
   visit("data.image_key", c.image_key, Any("column of the images: paths, data URIs or bytes"));
-  visit("data.video_key", c.video_key, Any("column of the videos"));
+  visit("data.video_key", c.video_key, Any("column of the videos: paths, data URIs or bytes"));
   visit("data.max_prompt_length", c.max_prompt_length,
-        AtLeast(1, "tokens, images expanded; longer rows are skipped and counted"));
+        AtLeast(1, "tokens, images and videos expanded; longer rows are skipped and counted"));
   visit("data.max_response_length", c.max_response_length,
         AtLeast(1, "tokens, end token included"));
   visit("data.shuffle", c.shuffle, Any("a new order each epoch"));
@@ -89,6 +90,16 @@ void VisitData(Config& c, Visitor& visit) {
         Any("column (or member a.b) by whose hash val_fraction splits; empty = prompt_key"));
   visit("data.min_pixels", c.min_pixels, AtLeast(0, "pixels an image; 0 = the checkpoint's"));
   visit("data.max_pixels", c.max_pixels, AtLeast(0, "pixels an image; 0 = the checkpoint's"));
+  visit("data.video_min_pixels", c.video_min_pixels,
+        AtLeast(0, "pixels a frame of a video; 0 = the checkpoint's"));
+  visit("data.video_max_pixels", c.video_max_pixels,
+        AtLeast(0, "pixels a frame of a video; 0 = the checkpoint's"));
+  visit("data.video_fps", c.video_fps,
+        AtLeast(0, "frames sampled from a second of video; 0 = the checkpoint's, else 2"));
+  visit("data.video_min_frames", c.video_min_frames,
+        AtLeast(0, "sampled from a video that has them; 0 = the checkpoint's"));
+  visit("data.video_max_frames", c.video_max_frames,
+        AtLeast(0, "sampled from a video; 0 = the checkpoint's"));
   visit("data.system_prompt", c.system_prompt, Any("empty = the chat template's default"));
   visit("data.format_prompt", c.format_prompt, Any("appended to every question"));
 }

@@ -101,6 +101,16 @@ std::optional<FieldError> CheckData(const DataConfig& c) {
     return FieldError{"data.max_pixels", absl::StrCat("data.max_pixels = ", c.max_pixels,
                                                       ": below data.min_pixels = ", c.min_pixels)};
   }
+  if (c.video_max_pixels > 0 && c.video_max_pixels < c.video_min_pixels) {
+    return FieldError{"data.video_max_pixels",
+                      absl::StrCat("data.video_max_pixels = ", c.video_max_pixels,
+                                   ": below data.video_min_pixels = ", c.video_min_pixels)};
+  }
+  if (c.video_max_frames > 0 && c.video_max_frames < c.video_min_frames) {
+    return FieldError{"data.video_max_frames",
+                      absl::StrCat("data.video_max_frames = ", c.video_max_frames,
+                                   ": below data.video_min_frames = ", c.video_min_frames)};
+  }
   if (c.val_fraction > 0 && !c.val_files.empty()) {
     return FieldError{"data.val_fraction",
                       absl::StrCat("data.val_fraction = ", c.val_fraction,

@@ -32,8 +32,11 @@ struct DataConfig {
   double val_fraction = 0;                 // of val_key's values, held out of train_files
   std::string val_key;                     // empty = prompt_key
   int64_t min_pixels = 0, max_pixels = 0;  // 0 = the checkpoint's
-  std::string system_prompt;               // empty = the template's default
-  std::string format_prompt;               // appended to every problem
+  int64_t video_min_pixels = 0, video_max_pixels = 0;  // a frame; 0 = the checkpoint's
+  double video_fps = 0;                            // frames sampled a second; 0 = the checkpoint's
+  int video_min_frames = 0, video_max_frames = 0;  // 0 = the checkpoint's
+  std::string system_prompt;                       // empty = the template's default
+  std::string format_prompt;                       // appended to every problem
 };
 
 struct RolloutConfig {

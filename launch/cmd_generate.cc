@@ -1,4 +1,5 @@
 #include <iostream>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
@@ -13,27 +14,50 @@ namespace {
 
 struct Options {
   ModelConfig model;
-  std::vector<std::string> images;
+  std::vector<std::string> images, videos;
+  double video_fps = 0;
   std::string prompt;
   double p = 0.975;
   uint64_t seed = 0;
   EngineConfig engine;
 };
 
-// One user turn. Without `<image>` marks in the text the images come first.
+// The turn's media in the order of their marks; what has no mark is left for the processor to say.
+absl::StatusOr<std::vector<MediaRef>> OpenMedia(const Options& options,
+                                                const std::vector<ContentItem>& turn) {
+  std::vector<MediaRef> media;
+  size_t image = 0, video = 0;
+  for (const ContentItem& item : turn) {
+    if (item.kind == ContentItem::Kind::kImage && image < options.images.size()) {
+      ZIPRL_ASSIGN_OR_RETURN(MediaRef one, ReadMedia(options.images[image++]));
+      media.push_back(std::move(one));
+    } else if (item.kind == ContentItem::Kind::kVideo && video < options.videos.size()) {
+      ZIPRL_ASSIGN_OR_RETURN(MediaRef one, ReferToVideo(options.videos[video++]));
+      media.push_back(std::move(one));
+    }
+  }
+  const size_t left = options.images.size() - image + options.videos.size() - video;
+  if (left == 0) return media;
+  return absl::InvalidArgumentError(absl::StrCat("--prompt marks ", image, " of ",
+                                                 options.images.size(), " images and ", video,
+                                                 " of ", options.videos.size(), " videos"));
+}
+
+// One user turn. Without `<image>` or `<video>` marks in the text those come first.
 absl::StatusOr<GroupLease> MakeLease(const Options& options, const Processor& processor) {
-  GroupLease lease;
-  for (const std::string& path : options.images) {
-    ZIPRL_ASSIGN_OR_RETURN(MediaRef image, ReadMedia(path));
-    lease.prompt.images.push_back(std::move(image));
-  }
   std::string text = options.prompt;
-  if (text.find("<image>") == std::string::npos) {
-    for (size_t i = 0; i < options.images.size(); ++i) text.insert(0, "<image>");
+  const std::pair<const char*, size_t> kinds[] = {{"<video>", options.videos.size()},
+                                                  {"<image>", options.images.size()}};
+  for (const auto& [mark, count] : kinds) {
+    if (options.prompt.find(mark) != std::string::npos) continue;
+    for (size_t i = 0; i < count; ++i) text.insert(0, mark);
   }
-  ZIPRL_ASSIGN_OR_RETURN(lease.prompt.token_ids,
-                         processor.PromptIds({{"user", SplitMarks(text)}}, lease.prompt.images,
-                                             /*add_generation_prompt=*/true));
+  const Message turn = {"user", SplitMarks(text)};
+  GroupLease lease;
+  ZIPRL_ASSIGN_OR_RETURN(lease.prompt.media, OpenMedia(options, turn.content));
+  ZIPRL_ASSIGN_OR_RETURN(
+      lease.prompt.token_ids,
+      processor.PromptIds({turn}, lease.prompt.media, /*add_generation_prompt=*/true));
   lease.group_seed = options.seed;
   lease.samples = {{0, options.p, options.seed}};
   return lease;
@@ -54,6 +78,11 @@ void Print(const Prompt& prompt, const Completion& answer, absl::Duration time) 
 absl::Status Answer(const Options& options) {
   ZIPRL_ASSIGN_OR_RETURN(const std::shared_ptr<Model> model,
                          OpenModel(options.model, /*vision_frozen=*/true));
+  VideoProcessorConfig& videos = MutableModelProcessor(*model).mutable_media().video;
+  if (options.video_fps > 0) {
+    videos.fps = options.video_fps;
+    videos.num_frames = 0;
+  }
   ZIPRL_ASSIGN_OR_RETURN(const GroupLease lease, MakeLease(options, ModelProcessor(*model)));
   ZIPRL_ASSIGN_OR_RETURN(const auto engine,
                          MakeSparseEngine(options.engine, model, MakeVisualFeatures()));
@@ -73,10 +102,16 @@ int RunGenerate(const Args& args) {
   Options options;
   options.engine.temperature = 0.0;
   app.add_option("model", options.model.path, "Hugging Face directory")->required();
-  app.add_option("--prompt", options.prompt, "user text; <image> marks place the images")
+  app.add_option("--prompt", options.prompt, "user text; <image> and <video> marks place them")
       ->required();
   app.add_option("--image", options.images,
                  "PNG, JPEG, WebP or GIF file; may be given several times");
+  app.add_option("--video", options.videos,
+                 "MP4, WebM, GIF or AVI file; may be given several times");
+  app.add_option("--video-fps", options.video_fps,
+                 "frames sampled from a second of video; 0 = the checkpoint's, else 2")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   app.add_option("--p", options.p, "sparsity threshold in (0, 1]; 1 is dense")
       ->capture_default_str();
   app.add_option("--temperature", options.engine.temperature, "0 = greedy")->capture_default_str();

@@ -43,13 +43,13 @@ absl::StatusOr<nlohmann::ordered_json> ScoreRow(const Options& options, const Mo
   ZIPRL_ASSIGN_OR_RETURN(const ResponseRow row, ParseResponseRow(line, directory));
   GroupLease lease;
   lease.prompt.row = number;
-  lease.prompt.images = row.images;
+  lease.prompt.media = row.media;
   lease.group_seed = options.seed;
   lease.samples = {{0, options.p, options.seed}};
   const Processor& processor = ModelProcessor(model);
   ZIPRL_ASSIGN_OR_RETURN(
       lease.prompt.token_ids,
-      processor.PromptIds(row.messages, row.images, /*add_generation_prompt=*/true));
+      processor.PromptIds(row.messages, row.media, /*add_generation_prompt=*/true));
   std::vector<int32_t> probes;
   ZIPRL_ASSIGN_OR_RETURN(const Completion scored,
                          ScoreResponse(options.engine, model, features, lease,
@@ -80,7 +80,8 @@ absl::Status ScoreFile(const Options& options) {
 
 int RunLogprobs(const Args& args) {
   CLI::App app(
-      "Prints, for each row with `messages` (or `problem` and `images`) and `response`, one JSON "
+      "Prints, for each row with `messages` (or `problem` and `images`, `videos`) and `response`, "
+      "one JSON "
       "line "
       "with\nprompt_ids, response_ids, logprobs (temperature 1, no id suppressed), kept_per_layer, "
       "kept_ratio, probes.\nExample: ziprl logprobs MODEL rows.jsonl --p 0.975",

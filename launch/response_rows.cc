@@ -1,7 +1,9 @@
 #include "launch/response_rows.h"
 
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "configs/base/status_macros.h"
@@ -23,22 +25,24 @@ absl::StatusOr<std::string> StringAt(const json& object, const char* key) {
 }
 
 // A path as a string, or as {"path": ...}.
-absl::StatusOr<std::string> ImagePath(const json& image, const std::string& directory) {
+absl::StatusOr<std::string> MediaPath(const json& medium, const std::string& directory) {
   std::string path;
-  if (image.is_string()) {
-    path = image.get<std::string>();
-  } else if (image.is_object()) {
-    ZIPRL_ASSIGN_OR_RETURN(path, StringAt(image, "path"));
+  if (medium.is_string()) {
+    path = medium.get<std::string>();
+  } else if (medium.is_object()) {
+    ZIPRL_ASSIGN_OR_RETURN(path, StringAt(medium, "path"));
   } else {
     return absl::InvalidArgumentError(
-        absl::StrCat("an image is ", image.type_name(), "; a path is needed"));
+        absl::StrCat("an image or video is ", medium.type_name(), "; a path is needed"));
   }
   return (std::filesystem::path(directory) / path).string();
 }
 
-// Takes `<image>` marks of text and image items; an item that names its file puts it in
-// `inline_paths`.
-absl::Status AddItem(const json& item, Message* message, std::vector<json>* inline_paths) {
+// The files that items name, by kind; lists of the columns take their place where there are none.
+using InlinePaths = std::map<std::string, std::vector<json>>;
+
+// Takes text, image and video items; an item that names its file puts it in `inline_paths`.
+absl::Status AddItem(const json& item, Message* message, InlinePaths* inline_paths) {
   if (!item.is_object()) return absl::InvalidArgumentError("a content item is no object");
   ZIPRL_ASSIGN_OR_RETURN(const std::string type, StringAt(item, "type"));
   if (type == "text") {
@@ -46,18 +50,19 @@ absl::Status AddItem(const json& item, Message* message, std::vector<json>* inli
     message->content.push_back({ContentItem::Kind::kText, std::move(text)});
     return absl::OkStatus();
   }
-  if (type != "image") {
+  if (type != "image" && type != "video") {
     return absl::InvalidArgumentError(
-        absl::StrCat("content type '", type, "'; `text` and `image` are supported"));
+        absl::StrCat("content type '", type, "'; `text`, `image` and `video` are supported"));
   }
-  message->content.push_back({ContentItem::Kind::kImage, ""});
-  for (const char* key : {"image", "path"}) {
-    if (item.contains(key)) inline_paths->push_back(item.at(key));
+  message->content.push_back(
+      {type == "image" ? ContentItem::Kind::kImage : ContentItem::Kind::kVideo, ""});
+  for (const std::string& key : {type, std::string("path")}) {
+    if (item.contains(key)) (*inline_paths)[type].push_back(item.at(key));
   }
   return absl::OkStatus();
 }
 
-absl::Status ParseMessages(const json& list, ResponseRow* row, std::vector<json>* inline_paths) {
+absl::Status ParseMessages(const json& list, ResponseRow* row, InlinePaths* inline_paths) {
   if (!list.is_array() || list.empty()) {
     return absl::InvalidArgumentError("`messages` is no list of messages");
   }
@@ -80,21 +85,48 @@ absl::Status ParseMessages(const json& list, ResponseRow* row, std::vector<json>
   return absl::OkStatus();
 }
 
-absl::Status ReadImages(const json& object, const std::vector<json>& inline_paths,
-                        const std::string& directory, ResponseRow* row) {
-  std::vector<json> images = inline_paths;
-  if (const auto it = object.find("images"); it != object.end() && !it->is_null()) {
-    if (!it->is_array()) return absl::InvalidArgumentError("`images` is no list");
-    if (!inline_paths.empty() && !it->empty()) {
-      return absl::InvalidArgumentError("images are given in `images` and inside `messages`");
+// The media of one kind ("image" or "video"), in order.
+absl::StatusOr<std::vector<MediaRef>> ReadKind(const json& object, const std::string& kind,
+                                               const InlinePaths& inline_paths,
+                                               const std::string& directory) {
+  const auto named = inline_paths.find(kind);
+  std::vector<json> paths = named == inline_paths.end() ? std::vector<json>() : named->second;
+  const std::string column = kind + "s";
+  if (const auto it = object.find(column); it != object.end() && !it->is_null()) {
+    if (!it->is_array())
+      return absl::InvalidArgumentError(absl::StrCat("`", column, "` is no list"));
+    if (!paths.empty() && !it->empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(column, " are given in `", column, "` and inside `messages`"));
     }
-    images.insert(images.end(), it->begin(), it->end());
+    paths.insert(paths.end(), it->begin(), it->end());
   }
-  for (const json& image : images) {
-    ZIPRL_ASSIGN_OR_RETURN(const std::string path, ImagePath(image, directory));
-    ZIPRL_ASSIGN_OR_RETURN(MediaRef media, ReadMedia(path));
-    row->images.push_back(std::move(media));
+  std::vector<MediaRef> media;
+  for (const json& given : paths) {
+    ZIPRL_ASSIGN_OR_RETURN(const std::string path, MediaPath(given, directory));
+    ZIPRL_ASSIGN_OR_RETURN(MediaRef one, kind == "video" ? ReferToVideo(path) : ReadMedia(path));
+    media.push_back(std::move(one));
   }
+  return media;
+}
+
+// Images and videos of their lists in the order of the items; what an item lacks is left out, and
+// what is too many stands at the end: the processor counts.
+absl::Status ReadRowMedia(const json& object, const InlinePaths& inline_paths,
+                          const std::string& directory, ResponseRow* row) {
+  ZIPRL_ASSIGN_OR_RETURN(const auto images, ReadKind(object, "image", inline_paths, directory));
+  ZIPRL_ASSIGN_OR_RETURN(const auto videos, ReadKind(object, "video", inline_paths, directory));
+  size_t image = 0, video = 0;
+  for (const Message& message : row->messages) {
+    for (const ContentItem& item : message.content) {
+      const bool is_image = item.kind == ContentItem::Kind::kImage;
+      if (is_image && image < images.size()) row->media.push_back(images[image++]);
+      const bool is_video = item.kind == ContentItem::Kind::kVideo;
+      if (is_video && video < videos.size()) row->media.push_back(videos[video++]);
+    }
+  }
+  row->media.insert(row->media.end(), images.begin() + static_cast<ptrdiff_t>(image), images.end());
+  row->media.insert(row->media.end(), videos.begin() + static_cast<ptrdiff_t>(video), videos.end());
   return absl::OkStatus();
 }
 
@@ -105,7 +137,7 @@ absl::StatusOr<ResponseRow> ParseResponseRow(const std::string& line,
   const json object = json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!object.is_object()) return absl::InvalidArgumentError("the line is no JSON object");
   ResponseRow row;
-  std::vector<json> inline_paths;
+  InlinePaths inline_paths;
   if (object.contains("messages")) {
     ZIPRL_RETURN_IF_ERROR(ParseMessages(object.at("messages"), &row, &inline_paths));
   } else if (object.contains("problem")) {
@@ -114,7 +146,7 @@ absl::StatusOr<ResponseRow> ParseResponseRow(const std::string& line,
   } else {
     return absl::InvalidArgumentError("neither `messages` nor `problem`");
   }
-  ZIPRL_RETURN_IF_ERROR(ReadImages(object, inline_paths, directory, &row));
+  ZIPRL_RETURN_IF_ERROR(ReadRowMedia(object, inline_paths, directory, &row));
   ZIPRL_ASSIGN_OR_RETURN(row.response, StringAt(object, "response"));
   return row;
 }

@@ -12,13 +12,13 @@ namespace ziprl {
 
 struct ResponseRow {
   std::vector<Message> messages;
-  std::vector<MediaRef> images;  // in order of appearance
+  std::vector<MediaRef> media;  // images and videos in order of appearance
   std::string response;
 };
 
-// One JSON object: `messages` (content a string, or a list of text and image items) or `problem`,
-// with
-// `<image>` marks; `images` (paths relative to `directory`); `response`. Errors name the key.
+// One JSON object: `messages` (content a string, or a list of text, image and video items) or
+// `problem`, with `<image>` and `<video>` marks; `images` and `videos` (paths relative to
+// `directory`); `response`. Errors name the key.
 absl::StatusOr<ResponseRow> ParseResponseRow(const std::string& line, const std::string& directory);
 
 }  // namespace ziprl

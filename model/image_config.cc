@@ -46,32 +46,42 @@ void ReadPixelBounds(JsonReader* reader, const std::string& where, ImageProcesso
   }
 }
 
-absl::StatusOr<ImageProcessorConfig> ParseConfig(const json& object, const std::string& where) {
-  JsonReader reader(object, where);
-  ImageProcessorConfig config;
+}  // namespace
+
+void ReadPatchOptions(JsonReader* object, ImageProcessorConfig* out) {
+  JsonReader& reader = *object;
+  ImageProcessorConfig& config = *out;
   for (const char* key : {"do_resize", "do_rescale", "do_normalize", "do_convert_rgb"}) {
     reader.RequireIfPresent(key, true);
   }
   reader.RequireIfPresent("resample", 3);  // bicubic
-  const std::string type = reader.String("image_processor_type", "Qwen2VLImageProcessor");
-  if (type != "Qwen2VLImageProcessor" && type != "Qwen2VLImageProcessorFast" &&
-      type != "Qwen2_5_VLImageProcessor") {
-    reader.Fail(absl::StrCat("unsupported image_processor_type \"", type,
-                             "\", supported is \"Qwen2VLImageProcessor\""));
-  }
   config.patch = reader.Int("patch_size", 1, 4096, config.patch);
   config.temporal_patch = reader.Int("temporal_patch_size", 1, 64, config.temporal_patch);
   config.merge = reader.Int("merge_size", 1, 64, config.merge);
   config.rescale = static_cast<float>(reader.Number("rescale_factor", 1.0 / 255.0));
   ReadTriple(&reader, "image_mean", config.mean);
   ReadTriple(&reader, "image_std", config.std);
-  ReadPixelBounds(&reader, where, &config);
+  ReadPixelBounds(&reader, reader.where(), &config);
   for (float std : config.std) {
     if (!(std > 0)) reader.Fail(absl::StrCat("\"image_std\" holds ", std, ", allowed is above 0"));
   }
   if (!(config.rescale > 0)) {
     reader.Fail(absl::StrCat("\"rescale_factor\" is ", config.rescale, ", allowed is above 0"));
   }
+}
+
+namespace {
+
+absl::StatusOr<ImageProcessorConfig> ParseConfig(const json& object, const std::string& where) {
+  JsonReader reader(object, where);
+  ImageProcessorConfig config;
+  const std::string type = reader.String("image_processor_type", "Qwen2VLImageProcessor");
+  if (type != "Qwen2VLImageProcessor" && type != "Qwen2VLImageProcessorFast" &&
+      type != "Qwen2_5_VLImageProcessor") {
+    reader.Fail(absl::StrCat("unsupported image_processor_type \"", type,
+                             "\", supported is \"Qwen2VLImageProcessor\""));
+  }
+  ReadPatchOptions(&reader, &config);
   ZIPRL_RETURN_IF_ERROR(reader.status());
   return config;
 }

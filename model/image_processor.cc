@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "configs/base/status_macros.h"
+#include "model/patch_writer.h"
 #include "model/resize.h"
 
 namespace ziprl {
@@ -56,57 +57,12 @@ absl::StatusOr<Grid> ImageGrid(const ImageProcessorConfig& config, int height, i
   return Grid{1, size.first / config.patch, size.second / config.patch};
 }
 
-namespace {
-
-// Grey level -> normalised value, per channel; transformers folds the rescale into mean and std.
-struct Normaliser {
-  float values[3][256];
-  explicit Normaliser(const ImageProcessorConfig& config) {
-    const auto inverse = static_cast<float>(1.0 / static_cast<double>(config.rescale));
-    for (int c = 0; c < 3; ++c) {
-      const float mean = config.mean[c] * inverse, std = config.std[c] * inverse;
-      for (int level = 0; level < 256; ++level) {
-        values[c][level] = (static_cast<float>(level) - mean) / std;
-      }
-    }
-  }
-};
-
-// One patch: channel, temporal copy, row, column.
-void WritePatch(const ImageProcessorConfig& config, const Normaliser& normaliser,
-                const Image& image, int top, int left, float* out) {
-  for (int c = 0; c < 3; ++c) {
-    for (int t = 0; t < config.temporal_patch; ++t) {
-      for (int y = 0; y < config.patch; ++y) {
-        const uint8_t* from =
-            &image.pixels[(static_cast<size_t>(top + y) * image.width + left) * 3 + c];
-        for (int x = 0; x < config.patch; ++x) *out++ = normaliser.values[c][from[x * 3]];
-      }
-    }
-  }
-}
-
-}  // namespace
-
 absl::StatusOr<ImagePatches> ProcessImage(const ImageProcessorConfig& config, const Image& image) {
   ZIPRL_ASSIGN_OR_RETURN(const auto size, SmartResize(config, image.height, image.width));
   const Image resized = ResizeBicubic(image, size.first, size.second);
-  const Normaliser normaliser(config);
-  ImagePatches patches;
-  patches.grid = {1, size.first / config.patch, size.second / config.patch};
-  patches.patch_dim = 3 * config.temporal_patch * config.patch * config.patch;
-  patches.values.resize(static_cast<size_t>(patches.grid.h) * patches.grid.w * patches.patch_dim);
-  float* out = patches.values.data();
-  const int block = config.merge;
-  for (int by = 0; by < patches.grid.h; by += block) {
-    for (int bx = 0; bx < patches.grid.w; bx += block) {
-      for (int i = 0; i < block * block; ++i, out += patches.patch_dim) {
-        WritePatch(config, normaliser, resized, (by + i / block) * config.patch,
-                   (bx + i % block) * config.patch, out);
-      }
-    }
-  }
-  return patches;
+  PatchWriter writer(config, {1, size.first / config.patch, size.second / config.patch});
+  for (int t = 0; t < config.temporal_patch; ++t) writer.Write(resized, t);
+  return std::move(writer).Take();
 }
 
 }  // namespace ziprl

@@ -13,6 +13,7 @@ namespace ziprl {
 
 struct Grid {  // in patches, before the merger
   int t = 1, h = 0, w = 0;
+  float seconds = 0;  // of a video: from one temporal patch to the next
 };
 
 struct RopePositions {
@@ -20,9 +21,11 @@ struct RopePositions {
   int32_t next = 0;                          // position of the first token after the sequence
 };
 
-// ids: expanded prompt. grids: one per image in order of appearance. Errors name the token index.
+// ids: expanded prompt. grids: one per image and video in order of appearance. Where the
+// architecture has tokens_per_second, a video's temporal positions follow its seconds, else they
+// count temporal patches. Errors name the token index.
 absl::StatusOr<RopePositions> MropePositions(const Architecture& arch,
                                              const std::vector<int32_t>& ids,
-                                             const std::vector<Grid>& image_grids);
+                                             const std::vector<Grid>& grids);
 
 }  // namespace ziprl

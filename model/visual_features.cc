@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <array>
 #include <cstring>
 #include <limits>
 #include <list>
@@ -28,36 +29,48 @@ struct Key {
   uint64_t content = 0;
   int64_t min_pixels = 0, max_pixels = 0;
   int patch = 0;
+  std::array<double, 6> sampling = {};  // of a video
   const Model* model = nullptr;
   int64_t version = 0;
   int tile_rows = 0;
 
   auto Tie() const {
-    return std::tie(content, min_pixels, max_pixels, patch, model, version, tile_rows);
+    return std::tie(content, min_pixels, max_pixels, patch, sampling, model, version, tile_rows);
   }
   bool operator<(const Key& other) const { return Tie() < other.Tie(); }
 };
 
-Key PixelKey(const Model& model, const MediaRef& image) {
-  const ImageProcessorConfig& config = model.processor->images();
+Key PixelKey(const Model& model, const MediaRef& medium) {
+  const MediaConfig& media = model.processor->media();
+  const bool is_video = medium.kind == MediaKind::kVideo;
+  const VideoProcessorConfig& video = media.video;
+  const ImageProcessorConfig& config = is_video ? video.frame : media.image;
   Key key;
-  key.content = image.content_hash;
+  key.content = medium.content_hash;
+  if (is_video) {
+    key.sampling = {video.fps,
+                    static_cast<double>(video.num_frames),
+                    static_cast<double>(video.min_frames),
+                    static_cast<double>(video.max_frames),
+                    static_cast<double>(video.cap_pixels_per_frame),
+                    static_cast<double>(video.max_video_tokens)};
+  }
   key.min_pixels = config.min_pixels;
   key.max_pixels = config.max_pixels;
   key.patch = config.patch;
   return key;
 }
 
-// Filled once under its own lock, so that two threads that want one image compute it once.
+// Filled once under its own lock, so that two threads that want one medium compute it once.
 struct Slot {
   Mutex mutex;
   bool filled ABSL_GUARDED_BY(mutex) = false;
   PatchTensor value ABSL_GUARDED_BY(mutex);  // tower outputs use `values` alone
 };
 
-absl::StatusOr<PatchTensor> DecodePatches(const ImageProcessorConfig& config,
-                                          const at::Device& device, const MediaRef& image) {
-  ZIPRL_ASSIGN_OR_RETURN(const ImagePatches patches, PatchesOf(config, image));
+absl::StatusOr<PatchTensor> DecodePatches(const MediaConfig& config, const at::Device& device,
+                                          const MediaRef& medium) {
+  ZIPRL_ASSIGN_OR_RETURN(const ImagePatches patches, PatchesOf(config, medium));
   const int64_t rows = static_cast<int64_t>(patches.values.size()) / patches.patch_dim;
   at::Tensor host =
       at::empty({rows, patches.patch_dim}, at::TensorOptions().dtype(at::kFloat).device(at::kCPU));
@@ -92,14 +105,14 @@ struct VisualFeatures::Impl {
     return slot->value;
   }
 
-  absl::StatusOr<PatchTensor> Pixels(const Key& key, const ImageProcessorConfig& config,
-                                     const at::Device& device, const MediaRef& image) {
+  absl::StatusOr<PatchTensor> Pixels(const Key& key, const MediaConfig& config,
+                                     const at::Device& device, const MediaRef& medium) {
     return Get(key, [&]() -> absl::StatusOr<PatchTensor> {
       {
         MutexLock lock(&mutex);
         ++decoded;
       }
-      return DecodePatches(config, device, image);
+      return DecodePatches(config, device, medium);
     });
   }
 
@@ -157,30 +170,31 @@ VisualFeatures::VisualFeatures(int64_t capacity_bytes)
     : impl_(std::make_unique<Impl>(capacity_bytes)) {}
 VisualFeatures::~VisualFeatures() = default;
 
-absl::StatusOr<PatchTensor> VisualFeatures::Patches(const Model& model, const MediaRef& image) {
-  return impl_->Pixels(PixelKey(model, image), model.processor->images(), model.device.device,
-                       image);
+absl::StatusOr<PatchTensor> VisualFeatures::Patches(const Model& model, const MediaRef& medium) {
+  return impl_->Pixels(PixelKey(model, medium), model.processor->media(), model.device.device,
+                       medium);
 }
 
-void VisualFeatures::Prefetch(const Model& model, const std::vector<const MediaRef*>& images) {
-  const ImageProcessorConfig& config = model.processor->images();
-  const int64_t patch_bytes = int64_t{4} * 3 * config.temporal_patch * config.patch * config.patch;
+void VisualFeatures::Prefetch(const Model& model, const std::vector<const MediaRef*>& media) {
+  const MediaConfig& config = model.processor->media();
+  const ImageProcessorConfig& cut = config.image;
+  const int64_t patch_bytes = int64_t{4} * 3 * cut.temporal_patch * cut.patch * cut.patch;
   std::set<Key> queued;
   int64_t bytes = 0;
-  for (const MediaRef* image : images) {
-    const Key key = PixelKey(model, *image);
+  for (const MediaRef* medium : media) {
+    const Key key = PixelKey(model, *medium);
     if (queued.count(key) > 0 || impl_->Holds(key, model)) continue;
-    const absl::StatusOr<Grid> grid = model.processor->GridOf(*image);
+    const absl::StatusOr<Grid> grid = model.processor->GridOf(*medium);
     if (!grid.ok()) continue;
     bytes += patch_bytes * grid->t * grid->h * grid->w;
     if (bytes > impl_->capacity / 2) return;
     queued.insert(key);
     // The task may outlive the model: it holds copies.
     impl_->ahead.Add(
-        [impl = impl_.get(), key, config, device = model.device.device, image = *image] {
+        [impl = impl_.get(), key, config, device = model.device.device, medium = *medium] {
           try {
-            impl->Pixels(key, config, device, image).IgnoreError();
-          } catch (const std::exception&) {  // out of memory: whoever asks for the image sees it
+            impl->Pixels(key, config, device, medium).IgnoreError();
+          } catch (const std::exception&) {  // out of memory: whoever asks for the medium sees it
           }
         });
   }
@@ -189,18 +203,18 @@ void VisualFeatures::Prefetch(const Model& model, const std::vector<const MediaR
 void VisualFeatures::WaitForPrefetch() { impl_->ahead.Drain(); }
 
 absl::StatusOr<at::Tensor> VisualFeatures::Embeddings(const Model& model,
-                                                      const std::vector<MediaRef>& images,
+                                                      const std::vector<MediaRef>& media,
                                                       const Compute& compute) {
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> outputs;
-  for (const MediaRef& image : images) {
-    Key key = PixelKey(model, image);
+  for (const MediaRef& medium : media) {
+    Key key = PixelKey(model, medium);
     key.model = &model;
     key.version = model.vision_frozen ? kFrozenVersion : model.version;
     key.tile_rows = compute.tile_rows;
     ZIPRL_ASSIGN_OR_RETURN(
         PatchTensor output, impl_->Get(key, [&]() -> absl::StatusOr<PatchTensor> {
-          ZIPRL_ASSIGN_OR_RETURN(const PatchTensor patches, Patches(model, image));
+          ZIPRL_ASSIGN_OR_RETURN(const PatchTensor patches, Patches(model, medium));
           return PatchTensor{
               VisionTower(model.arch, model.params, patches.values, {patches.grid}, compute),
               patches.grid};

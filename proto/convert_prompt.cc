@@ -8,9 +8,6 @@
 #include "proto/coordinator.pb.h"
 #include "proto/types.pb.h"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 namespace ziprl {
 namespace {
 
@@ -35,17 +32,29 @@ size_t CharacterLength(const std::string& text, size_t i) {
   return 0;
 }
 
-absl::StatusOr<MediaRef> MediaFromPb(const v1::MediaRef& image, const std::string& field) {
-  MediaRef media;
-  media.content_hash = image.content_hash();
-  media.source = image.source();
-  if (image.bytes().empty()) return media;
-  media.content_hash = XXH3_64bits(image.bytes().data(), image.bytes().size());
-  if (media.content_hash != image.content_hash()) {
-    return BadField(field, "content_hash", "given is ", image.content_hash(), ", the ",
-                    image.bytes().size(), " bytes have ", media.content_hash);
+absl::StatusOr<MediaRef> MediaFromPb(const v1::MediaRef& in, const std::string& field) {
+  constexpr size_t kLongestPath = 4096;
+  if (in.kind() != v1::MEDIA_KIND_IMAGE && in.kind() != v1::MEDIA_KIND_VIDEO) {
+    return BadField(field, "kind", in.kind(), ", allowed is an image's 0 or a video's 1");
   }
-  media.bytes = std::make_shared<const std::string>(image.bytes());
+  MediaRef media;
+  media.kind = in.kind() == v1::MEDIA_KIND_VIDEO ? MediaKind::kVideo : MediaKind::kImage;
+  if (!in.path().empty() && (media.kind == MediaKind::kImage || in.path()[0] != '/' ||
+                             in.path().size() > kLongestPath || !in.bytes().empty())) {
+    return BadField(field, "path", "given is a path of ", in.path().size(),
+                    " bytes, allowed is a video's without bytes, absolute, of at most ",
+                    kLongestPath);
+  }
+  media.path = in.path();
+  media.content_hash = in.content_hash();
+  media.source = in.source();
+  if (in.bytes().empty()) return media;
+  media.content_hash = ContentHash(media.kind, in.bytes());
+  if (media.content_hash != in.content_hash()) {
+    return BadField(field, "content_hash", "given is ", in.content_hash(), ", the ",
+                    in.bytes().size(), " bytes have ", media.content_hash);
+  }
+  media.bytes = std::make_shared<const std::string>(in.bytes());
   return media;
 }
 
@@ -93,11 +102,13 @@ void ToPb(const Prompt& prompt, v1::Prompt* out) {
   out->set_id(prompt.id);
   out->set_row(prompt.row);
   out->mutable_token_ids()->Assign(prompt.token_ids.begin(), prompt.token_ids.end());
-  for (const MediaRef& image : prompt.images) {
-    v1::MediaRef* media = out->add_images();
-    media->set_content_hash(image.content_hash);
-    media->set_source(ToUtf8(image.source));
-    if (image.bytes != nullptr) media->set_bytes(*image.bytes);
+  for (const MediaRef& medium : prompt.media) {
+    v1::MediaRef* media = out->add_media();
+    media->set_content_hash(medium.content_hash);
+    media->set_source(ToUtf8(medium.source));
+    if (medium.bytes != nullptr) media->set_bytes(*medium.bytes);
+    if (medium.kind == MediaKind::kVideo) media->set_kind(v1::MEDIA_KIND_VIDEO);
+    media->set_path(ToUtf8(medium.path));
   }
   out->set_problem(ToUtf8(prompt.problem));
   out->set_answer(ToUtf8(prompt.answer));
@@ -118,9 +129,9 @@ absl::StatusOr<Prompt> FromPb(const v1::Prompt& in, const std::string& field) {
   prompt.id = in.id();
   prompt.row = in.row();
   prompt.token_ids.assign(in.token_ids().begin(), in.token_ids().end());
-  for (int i = 0; i < in.images_size(); ++i) {
-    ZIPRL_ASSIGN_OR_RETURN(MediaRef media, MediaFromPb(in.images(i), Element(field, "images", i)));
-    prompt.images.push_back(std::move(media));
+  for (int i = 0; i < in.media_size(); ++i) {
+    ZIPRL_ASSIGN_OR_RETURN(MediaRef media, MediaFromPb(in.media(i), Element(field, "media", i)));
+    prompt.media.push_back(std::move(media));
   }
   prompt.problem = in.problem();
   prompt.answer = in.answer();

@@ -16,14 +16,15 @@ namespace ziprl {
 using PolicyVersion = int64_t;
 
 struct Prompt {
-  uint64_t id = 0;                 // unique in the run: epoch * rows + place in the epoch's order
-  int64_t row = 0;                 // 0-based row in the data set
-  std::vector<int32_t> token_ids;  // image placeholders already repeated to the visual token count
-  std::vector<MediaRef> images;    // in order of appearance
-  std::string problem;             // user text as given in the row
-  std::string answer;              // ground truth
-  std::string source;              // data source name, for per-source metrics
-  std::string kind;                // optional question kind, for per-kind accuracy
+  uint64_t id = 0;  // unique in the run: epoch * rows + place in the epoch's order
+  int64_t row = 0;  // 0-based row in the data set
+  std::vector<int32_t>
+      token_ids;  // image and video placeholders already repeated to the visual tokens
+  std::vector<MediaRef> media;               // images and videos in order of appearance
+  std::string problem;                       // user text as given in the row
+  std::string answer;                        // ground truth
+  std::string source;                        // data source name, for per-source metrics
+  std::string kind;                          // optional question kind, for per-kind accuracy
   std::map<std::string, std::string> extra;  // any other column, as JSON text; passed to rewards
 };
 

@@ -39,8 +39,8 @@ absl::Status CheckIds(const Architecture& arch, const std::vector<int32_t>& ids)
 
 absl::StatusOr<RopePositions> Positions(const Model& model, const Prompt& prompt) {
   std::vector<Grid> grids;
-  for (const MediaRef& image : prompt.images) {
-    ZIPRL_ASSIGN_OR_RETURN(const Grid grid, model.processor->GridOf(image));
+  for (const MediaRef& medium : prompt.media) {
+    ZIPRL_ASSIGN_OR_RETURN(const Grid grid, model.processor->GridOf(medium));
     grids.push_back(grid);
   }
   return MropePositions(model.arch, prompt.token_ids, grids);
@@ -48,14 +48,14 @@ absl::StatusOr<RopePositions> Positions(const Model& model, const Prompt& prompt
 
 absl::StatusOr<at::Tensor> VisualRows(const EngineContext& context, VisualFeatures& features,
                                       const Prompt& prompt, int64_t placeholders) {
-  if (prompt.images.empty() && placeholders == 0) return at::Tensor();
+  if (prompt.media.empty() && placeholders == 0) return at::Tensor();
   ZIPRL_ASSIGN_OR_RETURN(at::Tensor rows,
-                         features.Embeddings(*context.model, prompt.images, context.prefill));
+                         features.Embeddings(*context.model, prompt.media, context.prefill));
   const int64_t given = rows.defined() ? rows.size(0) : 0;
   if (given != placeholders) {
     return absl::InvalidArgumentError(
-        absl::StrCat("the prompt has ", placeholders, " image placeholders but its ",
-                     prompt.images.size(), " image(s) give ", given, " visual tokens"));
+        absl::StrCat("the prompt has ", placeholders, " image and video placeholders but its ",
+                     prompt.media.size(), " image(s) and video(s) give ", given, " visual tokens"));
   }
   return rows;
 }

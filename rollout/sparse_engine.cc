@@ -46,12 +46,12 @@ std::vector<Unit> MakeUnits(const EngineConfig& config, const std::vector<GroupL
   return units;
 }
 
-std::vector<const MediaRef*> ImagesOf(const std::vector<GroupLease>& leases) {
-  std::vector<const MediaRef*> images;
+std::vector<const MediaRef*> MediaOf(const std::vector<GroupLease>& leases) {
+  std::vector<const MediaRef*> media;
   for (const GroupLease& lease : leases) {
-    for (const MediaRef& image : lease.prompt.images) images.push_back(&image);
+    for (const MediaRef& medium : lease.prompt.media) media.push_back(&medium);
   }
-  return images;
+  return media;
 }
 
 absl::Status GenerateUnit(const EngineContext& context, VisualFeatures& features,
@@ -85,7 +85,7 @@ class SparseEngine : public RolloutEngine {
 
   absl::StatusOr<Completions> Generate(const std::vector<GroupLease>& leases) override {
     ZIPRL_ASSIGN_OR_RETURN(const EngineContext context, MakeEngineContext(config_, *model_));
-    features_->Prefetch(*model_, ImagesOf(leases));
+    features_->Prefetch(*model_, MediaOf(leases));
     const std::vector<Unit> units = MakeUnits(config_, leases);
     Completions out(leases.size());
     std::vector<absl::Status> status(units.size());

@@ -36,7 +36,9 @@ ordered_json GroupJson(const ScoredGroup& group, const std::vector<SampleAdvanta
   for (size_t i = 0; i < group.completions.size(); ++i) {
     out["samples"].push_back(SampleJson(group.completions[i], group.scores[i], advantages[i]));
   }
-  for (const MediaRef& image : group.prompt.images) out["images"].push_back(image.source);
+  for (const MediaRef& medium : group.prompt.media) {
+    out[medium.kind == MediaKind::kVideo ? "videos" : "images"].push_back(medium.source);
+  }
   return out;
 }
 

@@ -39,19 +39,19 @@ absl::StatusOr<TrainSequence> MakeSequence(const Model& model, const Prompt& pro
   ZIPRL_RETURN_IF_ERROR(CheckIds(model.arch, out.ids));
   ZIPRL_RETURN_IF_ERROR(CheckIds(model.arch, out.target_ids));
   ZIPRL_ASSIGN_OR_RETURN(out.positions,
-                         SequencePositions(model, prompt.token_ids, prompt.images, length - 1));
-  out.images = prompt.images;
+                         SequencePositions(model, prompt.token_ids, prompt.media, length - 1));
+  out.media = prompt.media;
   return out;
 }
 
 }  // namespace
 
 absl::StatusOr<std::array<std::vector<int32_t>, 3>> SequencePositions(
-    const Model& model, const std::vector<int32_t>& prompt_ids, const std::vector<MediaRef>& images,
+    const Model& model, const std::vector<int32_t>& prompt_ids, const std::vector<MediaRef>& media,
     int generated) {
   std::vector<Grid> grids;
-  for (const MediaRef& image : images) {
-    ZIPRL_ASSIGN_OR_RETURN(const Grid grid, model.processor->GridOf(image));
+  for (const MediaRef& medium : media) {
+    ZIPRL_ASSIGN_OR_RETURN(const Grid grid, model.processor->GridOf(medium));
     grids.push_back(grid);
   }
   ZIPRL_ASSIGN_OR_RETURN(RopePositions positions, MropePositions(model.arch, prompt_ids, grids));

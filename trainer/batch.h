@@ -26,7 +26,7 @@ struct TrainSequence {
   // First row that does not see row r [N]; empty = every later row does. Branches that share a
   // prefix end where the next one begins.
   std::vector<int32_t> row_ends;
-  std::vector<MediaRef> images;
+  std::vector<MediaRef> media;  // images and videos in order of appearance
   int num_rows() const { return static_cast<int>(ids.size()); }
 };
 
@@ -39,7 +39,7 @@ absl::StatusOr<std::vector<TrainSequence>> SequencesOf(const Model& model,
 
 // Rotary positions of a prompt that is followed by `generated` text tokens.
 absl::StatusOr<std::array<std::vector<int32_t>, 3>> SequencePositions(
-    const Model& model, const std::vector<int32_t>& prompt_ids, const std::vector<MediaRef>& images,
+    const Model& model, const std::vector<int32_t>& prompt_ids, const std::vector<MediaRef>& media,
     int generated);
 
 // Units of these sequences; see train_units.h.

@@ -38,8 +38,8 @@ absl::StatusOr<std::vector<double>> Cumulative(const SftConfig& sft,
   return cumulative;
 }
 
-uint64_t ImageKey(const TrainSequence& sequence) {
-  return sequence.images.empty() ? 0 : sequence.images[0].content_hash;
+uint64_t MediumKey(const TrainSequence& sequence) {
+  return sequence.media.empty() ? 0 : sequence.media[0].content_hash;
 }
 
 }  // namespace
@@ -106,16 +106,15 @@ absl::StatusOr<TrainSequence> SftDataset::Load(const Model& model, const RowSet:
   if (!questions.ok()) return in_row(questions.status());
   std::vector<TrainSequence> sequences;
   for (Row& row : *questions) {
-    if (const absl::Status read = RefuseVideos(row, options_); !read.ok()) return in_row(read);
     if (row.messages.back().role != "assistant" && !row.answer.empty()) {
       row.messages.push_back({"assistant", {{ContentItem::Kind::kText, row.answer}}});
     }
-    absl::StatusOr<TrainSequence> sequence = DialogueSequence(model, row.messages, row.images);
+    absl::StatusOr<TrainSequence> sequence = DialogueSequence(model, row.messages, MediaOf(row));
     if (!sequence.ok()) return in_row(sequence.status());
     sequences.push_back(*std::move(sequence));
   }
   if (sequences.size() == 1) return std::move(sequences[0]);
-  return SharePrefix(sequences, model.arch.image_token);
+  return SharePrefix(sequences, model.arch);
 }
 
 absl::StatusOr<std::vector<TrainSequence>> SftDataset::Next(const Model& model, int count,
@@ -141,10 +140,10 @@ absl::StatusOr<std::vector<TrainSequence>> SftDataset::Next(const Model& model, 
     }
   }
   std::stable_sort(out.begin(), out.end(), [](const TrainSequence& a, const TrainSequence& b) {
-    return ImageKey(a) < ImageKey(b);
+    return MediumKey(a) < MediumKey(b);
   });
   for (size_t i = 0; i < out.size(); ++i) {
-    const bool same = i > 0 && ImageKey(out[i]) != 0 && ImageKey(out[i]) == ImageKey(out[i - 1]);
+    const bool same = i > 0 && MediumKey(out[i]) != 0 && MediumKey(out[i]) == MediumKey(out[i - 1]);
     out[i].group = same ? out[i - 1].group : static_cast<int>(i);
   }
   return out;

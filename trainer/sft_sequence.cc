@@ -14,24 +14,26 @@ namespace {
 
 constexpr char kEndToken[] = "<|im_end|>";
 
-// Appends pieces of a dialogue, each tokenised alone, image placeholders repeated.
+// Appends pieces of a dialogue, each tokenised alone, placeholders of media repeated.
 class SequenceWriter {
  public:
-  SequenceWriter(const Model& model, const std::vector<MediaRef>& images)
-      : model_(model), images_(images) {}
+  SequenceWriter(const Model& model, const std::vector<MediaRef>& media)
+      : model_(model), media_(media) {}
 
   absl::Status Add(const std::string& text, bool is_target) {
     for (int32_t id : model_.processor->tokenizer().Encode(text)) {
-      if (id != model_.arch.image_token) {
+      const bool video = id == model_.arch.video_token;
+      if (id != model_.arch.image_token && !video) {
         AddId(id, is_target);
         continue;
       }
-      if (is_target || next_image_ >= images_.size()) {
-        return absl::InvalidArgumentError(absl::StrCat("image mark ", next_image_ + 1, " of ",
-                                                       images_.size(), " images",
-                                                       is_target ? " in an assistant turn" : ""));
+      const MediaKind kind = video ? MediaKind::kVideo : MediaKind::kImage;
+      if (is_target || next_ >= media_.size() || media_[next_].kind != kind) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            video ? "video" : "image", " mark, number ", next_ + 1, " of ", media_.size(),
+            " images and videos", is_target ? " in an assistant turn" : ""));
       }
-      ZIPRL_ASSIGN_OR_RETURN(const Grid grid, model_.processor->GridOf(images_[next_image_++]));
+      ZIPRL_ASSIGN_OR_RETURN(const Grid grid, model_.processor->GridOf(media_[next_++]));
       const int merge = model_.arch.vision.merge;
       for (int i = grid.t * (grid.h / merge) * (grid.w / merge); i > 0; --i) AddId(id, false);
     }
@@ -47,21 +49,21 @@ class SequenceWriter {
   }
 
   absl::StatusOr<TrainSequence> Finish() && {
-    if (next_image_ != images_.size()) {
+    if (next_ != media_.size()) {
       return absl::InvalidArgumentError(
-          absl::StrCat(images_.size(), " images for ", next_image_, " image marks"));
+          absl::StrCat(media_.size(), " images and videos for ", next_, " marks"));
     }
     out_.prompt_length = out_.target_rows.front() + 1;
     out_.ids.resize(out_.target_rows.back() + 1);
-    out_.images = images_;
-    ZIPRL_ASSIGN_OR_RETURN(out_.positions, SequencePositions(model_, out_.ids, images_, 0));
+    out_.media = media_;
+    ZIPRL_ASSIGN_OR_RETURN(out_.positions, SequencePositions(model_, out_.ids, media_, 0));
     return std::move(out_);
   }
 
  private:
   const Model& model_;
-  const std::vector<MediaRef>& images_;
-  size_t next_image_ = 0;
+  const std::vector<MediaRef>& media_;
+  size_t next_ = 0;  // of media_
   TrainSequence out_;
 };
 
@@ -74,14 +76,15 @@ std::string ContentText(const Message& message) {
 absl::Status CheckAssistant(const Message& message) {
   for (const ContentItem& item : message.content) {
     if (item.kind != ContentItem::Kind::kText) {
-      return absl::InvalidArgumentError("an assistant turn holds an image; text is allowed");
+      return absl::InvalidArgumentError(
+          "an assistant turn holds an image or a video; text is allowed");
     }
   }
   return absl::OkStatus();
 }
 
-// Rows that all sequences have in common and none of them predicts from; none where images follow.
-size_t CommonPrefix(const std::vector<TrainSequence>& sequences, int32_t image_token) {
+// Rows that all sequences have in common and none of them predicts from; none where media follow.
+size_t CommonPrefix(const std::vector<TrainSequence>& sequences, const Architecture& arch) {
   const TrainSequence& first = sequences.front();
   size_t length = first.ids.size();
   for (const TrainSequence& s : sequences) {
@@ -91,19 +94,20 @@ size_t CommonPrefix(const std::vector<TrainSequence>& sequences, int32_t image_t
     length = same;
   }
   for (const TrainSequence& s : sequences) {
-    if (std::count(s.ids.begin() + static_cast<int64_t>(length), s.ids.end(), image_token) > 0) {
-      return 0;
-    }
+    const bool media_follow =
+        std::any_of(s.ids.begin() + static_cast<int64_t>(length), s.ids.end(),
+                    [&](int32_t id) { return id == arch.image_token || id == arch.video_token; });
+    if (media_follow) return 0;
   }
   return length;
 }
 
 }  // namespace
 
-TrainSequence SharePrefix(const std::vector<TrainSequence>& sequences, int32_t image_token) {
-  const size_t prefix = CommonPrefix(sequences, image_token);
+TrainSequence SharePrefix(const std::vector<TrainSequence>& sequences, const Architecture& arch) {
+  const size_t prefix = CommonPrefix(sequences, arch);
   TrainSequence out = sequences.front();
-  if (prefix == 0) out.images.clear();
+  if (prefix == 0) out.media.clear();
   out.ids.resize(prefix);
   for (auto& axis : out.positions) axis.resize(prefix);
   out.target_rows.clear();
@@ -112,7 +116,7 @@ TrainSequence SharePrefix(const std::vector<TrainSequence>& sequences, int32_t i
   out.prompt_length = static_cast<int>(prefix);
   for (const TrainSequence& s : sequences) {
     const auto shift = static_cast<int32_t>(out.ids.size() - prefix);
-    if (prefix == 0) out.images.insert(out.images.end(), s.images.begin(), s.images.end());
+    if (prefix == 0) out.media.insert(out.media.end(), s.media.begin(), s.media.end());
     out.ids.insert(out.ids.end(), s.ids.begin() + prefix, s.ids.end());
     for (size_t a = 0; a < out.positions.size(); ++a) {
       out.positions[a].insert(out.positions[a].end(), s.positions[a].begin() + prefix,
@@ -127,12 +131,12 @@ TrainSequence SharePrefix(const std::vector<TrainSequence>& sequences, int32_t i
 
 absl::StatusOr<TrainSequence> DialogueSequence(const Model& model,
                                                const std::vector<Message>& messages,
-                                               const std::vector<MediaRef>& images) {
+                                               const std::vector<MediaRef>& media) {
   const int32_t end = model.processor->tokenizer().TokenId(kEndToken);
   if (end < 0) {
     return absl::FailedPreconditionError(absl::StrCat("the tokenizer has no token ", kEndToken));
   }
-  SequenceWriter writer(model, images);
+  SequenceWriter writer(model, media);
   std::string written;  // text already in the sequence
   bool any = false;
   for (size_t i = 0; i < messages.size(); ++i) {

@@ -10,18 +10,20 @@
 
 namespace ziprl {
 
+struct Architecture;  // model/architecture.h
+
 // Targets are every assistant turn's content and the <|im_end|> that closes it, nothing else. A
 // turn is tokenised alone, as a sampled response would stand behind the generation prompt. What
 // follows the last assistant turn is left out. InvalidArgument: no assistant turn, or an image in
 // one.
 absl::StatusOr<TrainSequence> DialogueSequence(const Model& model,
                                                const std::vector<Message>& messages,
-                                               const std::vector<MediaRef>& images);
+                                               const std::vector<MediaRef>& media);
 
-// Sequences about the same images as branches behind their longest common prefix: computed once,
+// Sequences about the same media as branches behind their longest common prefix: computed once,
 // each branch sees the prefix and itself. Log-probs and gradients are those of the separate
-// sequences. Where the images do not all lie in the prefix nothing is shared and every branch has
-// images of its own.
-TrainSequence SharePrefix(const std::vector<TrainSequence>& sequences, int32_t image_token);
+// sequences. Where the media do not all lie in the prefix nothing is shared and every branch has
+// media of its own.
+TrainSequence SharePrefix(const std::vector<TrainSequence>& sequences, const Architecture& arch);
 
 }  // namespace ziprl

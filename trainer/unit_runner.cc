@@ -18,13 +18,13 @@
 namespace ziprl {
 namespace {
 
-std::vector<const MediaRef*> ImagesOf(const std::vector<TrainSequence>& sequences,
-                                      const std::vector<TrainUnit>& units) {
+std::vector<const MediaRef*> MediaOf(const std::vector<TrainSequence>& sequences,
+                                     const std::vector<TrainUnit>& units) {
   std::vector<const MediaRef*> images;
   for (const TrainUnit& unit : units) {
     for (const std::vector<int>& pack : unit.packs) {
       for (int i : pack) {
-        for (const MediaRef& image : sequences[i].images) images.push_back(&image);
+        for (const MediaRef& image : sequences[i].media) images.push_back(&image);
       }
     }
   }
@@ -60,7 +60,7 @@ struct UnitRunner::UnitImages {
   at::Tensor Visual(const PackPass& pass) const {
     std::vector<at::Tensor> parts;
     for (const TrainSequence* s : pass.sequences()) {
-      for (const MediaRef& image : s->images) {
+      for (const MediaRef& image : s->media) {
         parts.push_back(embeddings[index.at(image.content_hash)]);
       }
     }
@@ -70,7 +70,7 @@ struct UnitRunner::UnitImages {
   void AddGrad(const PackPass& pass, const at::Tensor& grad) {
     int64_t from = 0;
     for (const TrainSequence* s : pass.sequences()) {
-      for (const MediaRef& image : s->images) {
+      for (const MediaRef& image : s->media) {
         const int i = index.at(image.content_hash);
         const int64_t count = embeddings[i].size(0);
         const at::Tensor part = grad.narrow(0, from, count);
@@ -114,7 +114,7 @@ absl::Status UnitRunner::Run(const std::vector<TrainSequence>& sequences,
 absl::Status UnitRunner::RunUnits(const std::vector<TrainSequence>& sequences,
                                   const std::vector<TrainUnit>& units,
                                   const MakePolicy& make_policy, const PackLoss& loss) {
-  features_.Prefetch(model_, ImagesOf(sequences, units));
+  features_.Prefetch(model_, MediaOf(sequences, units));
   std::vector<absl::Status> status(units.size());
   ParallelUnits(static_cast<int>(units.size()), config_.workers, [&](int unit, int worker) {
     at::init_num_threads();
@@ -178,7 +178,7 @@ absl::StatusOr<UnitRunner::UnitImages> UnitRunner::OpenImages(
   UnitImages out;
   for (const std::vector<int>& pack : unit.packs) {
     for (int i : pack) {
-      for (const MediaRef& image : sequences[i].images) {
+      for (const MediaRef& image : sequences[i].media) {
         const int next = static_cast<int>(out.images.size());
         if (out.index.emplace(image.content_hash, next).second) out.images.push_back(&image);
       }

@@ -12,6 +12,7 @@ from safetensors.numpy import save
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 DIR, REPOSITORY = sys.argv[1:3]
+sys.path.append(os.path.join(REPOSITORY, "tests", "model"))
 
 
 def seed(target, name, content):
@@ -101,7 +102,17 @@ def checkpoints():
                 seed("config_json", name, file.read())
 
 
+def videos():
+    """A clip of every container."""
+    from video_clips import H264, VP8, ffmpeg, source
+    for name, encoder in {"h264.mp4": H264, "mpeg4.mp4": ["-c:v", "mpeg4"], "vp8.webm": VP8, "p.gif": [],
+                          "mjpeg.avi": ["-c:v", "mjpeg"]}.items():
+        seed("video", name, b"")  # its folder
+        ffmpeg(*source(32, 24, 10, 0.5), *encoder, os.path.join(DIR, "video", name))
+
+
 images()
+videos()
 tokenizer()
 rows()
 tables()

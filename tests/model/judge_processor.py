@@ -420,24 +420,28 @@ def smart_resize():
 
 
 def random_layout(rng):
-    """Ids, token types and grids of text with images, of one or of several frames, anywhere in it."""
-    ids, types, grids = [], [], []
+    """Ids, token types and [grid, seconds] of text with images and videos, anywhere in it; seconds 0: an image."""
+    ids, types, media = [], [], []
 
     def add(id, type, count):
         ids.extend([id] * count)
         types.extend([type] * count)
 
-    images = rng.choice([0, 1, 1, 2, 3, 6])
-    for image in range(images + 1):
-        for _ in range(rng.randrange(1, 12)):  # at least one token stands between two images
+    count = rng.choice([0, 1, 1, 2, 3, 6])
+    for medium in range(count + 1):
+        for _ in range(rng.randrange(1, 12)):  # at least one token stands between two media
             add(rng.randrange(600), 0, 1)
-        if image < images:
-            grids.append([rng.choice([1, 1, 1, 2, 5]), 2 * rng.randrange(1, 9), 2 * rng.randrange(1, 9)])
-            add(612, 1, grids[-1][0] * grids[-1][1] * grids[-1][2] // 4)
-    if images and rng.random() < 0.3:  # ends with an image
-        end = len(types) - types[::-1].index(1)
-        del ids[end:], types[end:]
-    return ids, types, grids
+        if medium < count:
+            video = rng.random() < 0.4
+            grid = [rng.choice([1, 2, 5, 9]) if video else rng.choice([1, 1, 1, 2, 5]), 2 * rng.randrange(1, 9),
+                    2 * rng.randrange(1, 9)]
+            seconds = rng.choice([1.0, 0.5, 2 / 1.999, 2 / 29.97, rng.uniform(0.01, 20)]) if video else 0
+            media.append([grid, seconds])
+            add(613 if video else 612, 2 if video else 1, grid[0] * grid[1] * grid[2] // 4)
+    if count and rng.random() < 0.3:  # ends with a medium
+        while types[-1] == 0:
+            del ids[-1], types[-1]
+    return ids, types, media
 
 
 def rope_index(model, layouts, pad_left):
@@ -445,17 +449,21 @@ def rope_index(model, layouts, pad_left):
     width = max(len(ids) for ids, _, _ in layouts)
     pad = lambda values, fill: ([fill] * (width - len(values)) + list(values) if pad_left
                                 else list(values) + [fill] * (width - len(values)))
-    grids = [grid for _, _, of_row in layouts for grid in of_row]
+    media = [medium for _, _, of_row in layouts for medium in of_row]
+    grids = [[grid for grid, seconds in media if bool(seconds) == video] for video in (False, True)]
+    seconds = [seconds for _, seconds in media if seconds]
     mask = torch.tensor([pad([1] * len(ids), 0) for ids, _, _ in layouts])
     positions, deltas = model.get_rope_index(
         torch.tensor([pad(ids, 0) for ids, _, _ in layouts]), torch.tensor([pad(types, 0) for _, types, _ in layouts]),
-        image_grid_thw=torch.tensor(grids) if grids else None, attention_mask=mask)
+        image_grid_thw=torch.tensor(grids[0]) if grids[0] else None,
+        video_grid_thw=torch.tensor(grids[1]) if grids[1] else None, attention_mask=mask,
+        second_per_grid_ts=torch.tensor(seconds) if seconds else None)
     return [{"axes": positions[:, i, mask[i].bool()].tolist(), "next": int(deltas[i]) + len(layouts[i][0])}
             for i in range(len(layouts))]
 
 
 def mrope():
-    """1,200 layouts, in batches of rows with several images, one and none, for each family."""
+    """1,200 layouts, in batches of rows with several images and videos, one and none, for each family."""
     rng = random.Random(10)
     for family in ("Qwen2_5_VL", "Qwen2VL"):
         vision = dict(depth=1, num_heads=2, hidden_size=32)
@@ -474,7 +482,7 @@ def mrope():
             model = getattr(transformers, family + "Model")(config)
         layouts = [random_layout(rng) for _ in range(1200)]
         want = [row for i in range(0, len(layouts), 8) for row in rope_index(model, layouts[i:i + 8], i % 16 == 0)]
-        rows = [json.dumps({"ids": ids, "grids": grids}) for ids, _, grids in layouts]
+        rows = [json.dumps({"ids": ids, "media": media}) for ids, _, media in layouts]
         got = [json.loads(line) for line in probe(PROBE, "mrope", directory, lines=rows)]
         check_equal(f"{family}: positions", got, want, lambda i: rows[i])
 

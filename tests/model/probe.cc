@@ -176,8 +176,10 @@ void Mrope(const Args& args) {
   ForLines([&](const std::string& line) {
     const json row = json::parse(line);
     std::vector<Grid> grids;
-    for (const json& g : row["grids"])
-      grids.push_back({g[0].get<int>(), g[1].get<int>(), g[2].get<int>()});
+    for (const json& medium : row["media"]) {
+      const json& g = medium[0];
+      grids.push_back({g[0].get<int>(), g[1].get<int>(), g[2].get<int>(), medium[1].get<float>()});
+    }
     const auto positions =
         OrDie(MropePositions(arch, row["ids"].get<std::vector<int32_t>>(), grids));
     std::cout << json({{"axes", positions.axes}, {"next", positions.next}}) << "\n";

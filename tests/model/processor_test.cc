@@ -8,6 +8,7 @@
 
 #include "model/processor_files.h"
 #include "tests/model/temp_dir.h"
+#include "tests/model/tiny_gif.h"
 
 namespace ziprl {
 namespace {
@@ -107,6 +108,57 @@ TEST_F(ProcessorTest, WrongNumbersOfImages) {
   EXPECT_THAT(error("<image>", {MediaFromBytes("junk", "row 3 image 0")}),
               HasSubstr("row 3 image 0"));
   EXPECT_THAT(error("<image>", {MediaRef{}}), HasSubstr("no bytes"));
+}
+
+TEST_F(ProcessorTest, VideosHaveTheirOwnPlaceholders) {
+  const auto processor = Processor::Load(dir_.path());
+  ASSERT_TRUE(processor.ok()) << processor.status();
+  const MediaRef image = MediaFromBytes(Png(16, 8), "one");
+  const MediaRef video = MediaFromBytes(TinyGif(16, 24, 20), "clip", MediaKind::kVideo);
+  const std::vector<Message> turn = {{"user", SplitMarks("<video>a<image>")}};
+  const auto ids = (*processor)->PromptIds(turn, {video, image}, true);
+  ASSERT_TRUE(ids.ok()) << ids.status();
+  // 20 frames, 10 a second: 4 of 2 s, in 2 temporal patches.
+  EXPECT_EQ(std::count(ids->begin(), ids->end(), 273), 2 * 2 * 3);
+  EXPECT_EQ(std::count(ids->begin(), ids->end(), 272), 2);
+  const auto grid = (*processor)->GridOf(video);
+  ASSERT_TRUE(grid.ok()) << grid.status();
+  EXPECT_FLOAT_EQ(grid->seconds, 1.0f);
+  const auto patches = (*processor)->Patches(video);
+  ASSERT_TRUE(patches.ok()) << patches.status();
+  EXPECT_EQ(patches->values.size(), size_t{2 * 4 * 6} * patches->patch_dim);
+  const auto error = [&](const std::vector<MediaRef>& media) {
+    return std::string((*processor)->PromptIds(turn, media, true).status().message());
+  };
+  EXPECT_THAT(error({image, video}), AllOf(HasSubstr("mark 1"), HasSubstr("a video's")));
+  EXPECT_THAT(error({video}), HasSubstr("0 images"));
+  MediaRef cut = MediaFromBytes(video.bytes->substr(0, 300), "clip 7", MediaKind::kVideo);
+  EXPECT_THAT(error({cut, image}), AllOf(HasSubstr("clip 7"), HasSubstr("cut off")));
+}
+
+TEST_F(ProcessorTest, AVideoFileMustStayAsItWas) {
+  const auto processor = Processor::Load(dir_.path());
+  ASSERT_TRUE(processor.ok()) << processor.status();
+  const auto video = ReferToVideo(dir_.Write("clip.gif", TinyGif(16, 16, 4)));
+  ASSERT_TRUE(video.ok()) << video.status();
+  dir_.Write("clip.gif", TinyGif(16, 16, 5));
+  EXPECT_THAT(std::string((*processor)->GridOf(*video).status().message()),
+              AllOf(HasSubstr("clip.gif"), HasSubstr("has changed")));
+  dir_.Write("clip.gif", TinyGif(16, 16, 4));
+  EXPECT_TRUE((*processor)->GridOf(*video).ok());
+  EXPECT_THAT(std::string(ReferToVideo(dir_.File("none.mp4")).status().message()),
+              HasSubstr("none.mp4"));
+}
+
+TEST_F(ProcessorTest, VideoLimitsHoldBeforeDecoding) {
+  const MediaRef video = MediaFromBytes(TinyGif(40, 30, 6), "clip", MediaKind::kVideo);
+  const auto error = [&](const VideoLimits& limits) {
+    return std::string(ReadVideoInfo(video, limits).status().message());
+  };
+  EXPECT_THAT(error({.frame_pixels = 1199}), HasSubstr("limit of 1199 pixels"));
+  EXPECT_THAT(error({.frames = 5}), HasSubstr("limit of 5"));
+  EXPECT_THAT(error({.seconds = 0.5}), HasSubstr("limit is 0.5"));
+  EXPECT_EQ(error({.frame_pixels = 1200, .frames = 6, .seconds = 0.61}), "");
 }
 
 TEST_F(ProcessorTest, SuppressedIds) {

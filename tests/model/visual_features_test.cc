@@ -14,6 +14,7 @@
 
 #include "model/model_handle.h"
 #include "model/vision_tower.h"
+#include "tests/model/tiny_gif.h"
 
 namespace ziprl {
 namespace {
@@ -104,6 +105,25 @@ TEST_F(VisualFeaturesTest, PrefetchDecodesAheadOnce) {
   features.WaitForPrefetch();
   EXPECT_EQ(features.decoded_images(), 2);
   EXPECT_FALSE(features.Patches(*model_, broken).ok());
+}
+
+TEST_F(VisualFeaturesTest, DecodesEachDistinctVideoOnce) {
+  VisualFeatures features;
+  const MediaRef clip = MediaFromBytes(TinyGif(64, 64, 10), "row 1", MediaKind::kVideo);
+  const MediaRef again = MediaFromBytes(*clip.bytes, "row 2", MediaKind::kVideo);
+  const MediaRef picture = MediaFromBytes(*clip.bytes, "row 3");
+  features.Prefetch(*model_, {&clip, &a_, &again});
+  features.WaitForPrefetch();
+  EXPECT_EQ(features.decoded_images(), 2);
+  const auto rows = features.Embeddings(*model_, {a_, clip, again}, {});
+  ASSERT_TRUE(rows.ok()) << rows.status();
+  EXPECT_EQ(features.decoded_images(), 2);
+  const auto video = features.Patches(*model_, clip), image = features.Patches(*model_, picture);
+  ASSERT_TRUE(video.ok() && image.ok()) << video.status() << image.status();
+  EXPECT_EQ(video->grid.t, 2 * image->grid.t)
+      << "the first frame of the same file is another thing";
+  const int64_t of_a = features.Embeddings(*model_, {a_}, {})->size(0);
+  EXPECT_TRUE(at::equal(rows->narrow(0, of_a, Tower(*video).size(0)), Tower(*video)));
 }
 
 TEST_F(VisualFeaturesTest, PrefetchEndsAtHalfTheCapacity) {

@@ -26,7 +26,15 @@ ScoredGroup SomeGroup() {
   image.bytes = std::make_shared<const std::string>("\x89PNG and so on");
   image.content_hash = XXH3_64bits(image.bytes->data(), image.bytes->size());
   image.source = "a.png";
-  group.prompt.images = {image};
+  MediaRef clip;
+  clip.kind = MediaKind::kVideo;
+  clip.bytes = image.bytes;
+  clip.content_hash = ContentHash(MediaKind::kVideo, *clip.bytes);
+  MediaRef file;
+  file.kind = MediaKind::kVideo;
+  file.content_hash = 17;
+  file.path = "/data/b.mp4";
+  group.prompt.media = {image, clip, file};
   group.prompt.problem = "What colour?";
   group.prompt.answer = "grün";
   group.prompt.source = "set";
@@ -66,11 +74,16 @@ void ExpectSame(const Prompt& a, const Prompt& b) {
   EXPECT_EQ(a.id, b.id);
   EXPECT_EQ(a.row, b.row);
   EXPECT_EQ(a.token_ids, b.token_ids);
-  ASSERT_EQ(a.images.size(), b.images.size());
-  for (size_t i = 0; i < a.images.size(); ++i) {
-    EXPECT_EQ(a.images[i].content_hash, b.images[i].content_hash);
-    EXPECT_EQ(a.images[i].source, b.images[i].source);
-    EXPECT_EQ(*a.images[i].bytes, *b.images[i].bytes);
+  ASSERT_EQ(a.media.size(), b.media.size());
+  for (size_t i = 0; i < a.media.size(); ++i) {
+    EXPECT_EQ(a.media[i].content_hash, b.media[i].content_hash);
+    EXPECT_EQ(a.media[i].source, b.media[i].source);
+    EXPECT_EQ(a.media[i].kind, b.media[i].kind);
+    EXPECT_EQ(a.media[i].path, b.media[i].path);
+    ASSERT_EQ(a.media[i].bytes == nullptr, b.media[i].bytes == nullptr);
+    if (a.media[i].bytes != nullptr) {
+      EXPECT_EQ(*a.media[i].bytes, *b.media[i].bytes);
+    }
   }
   EXPECT_EQ(a.problem, b.problem);
   EXPECT_EQ(a.answer, b.answer);
@@ -139,7 +152,7 @@ TEST(ConvertTest, APushedPromptIsItsIdAndRow) {
   ASSERT_TRUE(back.ok()) << back.status();
   EXPECT_EQ(back->prompt.id, 12);
   EXPECT_EQ(back->prompt.row, 5);
-  EXPECT_TRUE(back->prompt.images.empty());
+  EXPECT_TRUE(back->prompt.media.empty());
 }
 
 TEST(ConvertTest, ARewardServiceGetsNoKeptSets) {
@@ -189,11 +202,26 @@ INSTANTIATE_TEST_SUITE_P(
         Spoiled{"prompt_token", [](auto& g) { g.mutable_prompt()->set_token_ids(2, -7); },
                 "prompt.token_ids: [2] is -7"},
         Spoiled{"image_hash",
-                [](auto& g) { g.mutable_prompt()->mutable_images(0)->set_content_hash(1); },
-                "prompt.images[0].content_hash: given is 1"},
+                [](auto& g) { g.mutable_prompt()->mutable_media(0)->set_content_hash(1); },
+                "prompt.media[0].content_hash: given is 1"},
         Spoiled{"image_bytes",
-                [](auto& g) { g.mutable_prompt()->mutable_images(0)->set_bytes("x"); },
-                "prompt.images[0].content_hash"},
+                [](auto& g) { g.mutable_prompt()->mutable_media(0)->set_bytes("x"); },
+                "prompt.media[0].content_hash"},
+        Spoiled{
+            "video_as_image",
+            [](auto& g) { g.mutable_prompt()->mutable_media(1)->set_kind(v1::MEDIA_KIND_IMAGE); },
+            "prompt.media[1].content_hash"},
+        Spoiled{"media_kind",
+                [](auto& g) {
+                  g.mutable_prompt()->mutable_media(0)->set_kind(static_cast<v1::MediaKind>(7));
+                },
+                "prompt.media[0].kind: 7"},
+        Spoiled{"image_path",
+                [](auto& g) { g.mutable_prompt()->mutable_media(0)->set_path("/etc/passwd"); },
+                "prompt.media[0].path"},
+        Spoiled{"relative_path",
+                [](auto& g) { g.mutable_prompt()->mutable_media(2)->set_path("b.mp4"); },
+                "prompt.media[2].path"},
         Spoiled{"scores", [](auto& g) { g.add_scores(); }, "scores: 2 scores for 1 completions"},
         Spoiled{"version", [](auto& g) { g.set_version(-1); }, "groups[3].version: -1"},
         Spoiled{"huge_version", [](auto& g) { g.set_version(std::numeric_limits<int64_t>::max()); },

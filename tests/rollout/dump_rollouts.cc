@@ -79,7 +79,7 @@ nlohmann::json Describe(const Case& c, const Model& model, const GroupLease& lea
     std::abort();
   }
   nlohmann::json images = nlohmann::json::array();
-  for (const MediaRef& image : lease.prompt.images) images.push_back(image.source);
+  for (const MediaRef& image : lease.prompt.media) images.push_back(image.source);
   std::vector<int> suppressed;
   if (c.config.suppress_ids) {
     const auto mask = model.processor->SuppressedIds();

@@ -36,7 +36,7 @@ Prompt TinyPrompt(const Model& model, int length, int num_images, uint64_t seed)
     visual.push_back(model.arch.vision_start_token);
     visual.insert(visual.end(), grid.t * grid.h * grid.w / (merge * merge), model.arch.image_token);
     visual.push_back(model.arch.vision_end_token);
-    prompt.images.push_back(std::move(image));
+    prompt.media.push_back(std::move(image));
   }
   const int text = length - static_cast<int>(visual.size());
   if (text < 4) std::abort();

@@ -314,10 +314,10 @@ TEST_P(EngineTest, BadRequestsNameWhatIsWrong) {
   lease.version = 7;
   EXPECT_TRUE(absl::IsFailedPrecondition(error(lease)));
   lease = Lease(90, {0.9}, 14);
-  lease.prompt.images.push_back(lease.prompt.images[0]);
+  lease.prompt.media.push_back(lease.prompt.media[0]);
   EXPECT_THAT(std::string(error(lease).message()), HasSubstr("row 15"));
   lease = Lease(90, {0.9}, 15);
-  lease.prompt.images[0] = MediaFromBytes("no image", "broken.png");
+  lease.prompt.media[0] = MediaFromBytes("no image", "broken.png");
   EXPECT_THAT(std::string(error(lease).message()), HasSubstr("broken.png"));
   lease = Lease(90, {0.9}, 16);
   lease.prompt.token_ids[0] = model->arch.vocab;

@@ -50,7 +50,7 @@ void Grpo(const std::shared_ptr<Model>& model, const std::string& out) {
                                   {"response", c.token_ids},
                                   {"logprobs", c.logprobs},
                                   {"advantage", advantages.groups[g][i].advantage},
-                                  {"image", groups[g].prompt.images[0].source}});
+                                  {"image", groups[g].prompt.media[0].source}});
     }
   }
   Write(out, *model, step.grads, about);

@@ -107,7 +107,7 @@ class SharedParametersTest : public ::testing::Test {
   int64_t PixelBytes(const Model& model) const {
     VisualFeatures features;
     for (const ScoredGroup& group : groups_) {
-      for (const MediaRef& image : group.prompt.images) {
+      for (const MediaRef& image : group.prompt.media) {
         MustOk(features.Patches(model, image).status());
       }
     }

@@ -1,7 +1,6 @@
 #include "trainer/data/image_store.h"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <utility>
@@ -10,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "configs/base/files.h"
 #include "configs/base/status_macros.h"
+#include "model/processor.h"
 
 namespace ziprl {
 
@@ -30,21 +30,45 @@ absl::StatusOr<MediaRef> ImageStore::FromFile(const std::string& path) {
   return media;
 }
 
-absl::StatusOr<MediaRef> ImageStore::FromBytes(std::string bytes, const std::string& source) {
-  if (bytes.empty()) return absl::InvalidArgumentError(absl::StrCat(source, ": image of 0 bytes"));
+absl::StatusOr<MediaRef> ImageStore::FromBytes(std::string bytes, const std::string& source,
+                                               MediaKind kind) {
+  if (bytes.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(source, ": ", kind == MediaKind::kVideo ? "video" : "image", " of 0 bytes"));
+  }
   MutexLock lock(&mutex_);
-  return InternLocked(std::move(bytes), source);
+  return InternLocked(std::move(bytes), source, kind);
 }
 
-MediaRef ImageStore::InternLocked(std::string bytes, const std::string& source) {
-  const uint64_t hash = XXH3_64bits(bytes.data(), bytes.size());
+MediaRef ImageStore::InternLocked(std::string bytes, const std::string& source, MediaKind kind) {
+  const uint64_t hash = ContentHash(kind, bytes);
   Held& held = by_content_[hash];
   if (auto known = held.bytes.lock(); known && *known == bytes)
-    return {hash, source, std::move(known)};
+    return {hash, source, std::move(known), kind};
   auto shared = std::make_shared<const std::string>(std::move(bytes));
   held = Held{hash, shared};
   ForgetReleasedLocked();
-  return {hash, source, std::move(shared)};
+  return {hash, source, std::move(shared), kind};
+}
+
+absl::StatusOr<MediaRef> ImageStore::ReferTo(const std::string& path) {
+  constexpr size_t kMostKnown = size_t{1} << 16;
+  struct stat about = {};
+  if (stat(path.c_str(), &about) != 0) return ReferToVideo(path);  // says what is wrong
+  const int64_t changed = int64_t{about.st_mtim.tv_sec} * 1'000'000'000 + about.st_mtim.tv_nsec;
+  {
+    MutexLock lock(&mutex_);
+    const auto found = videos_.find(path);
+    if (found != videos_.end() && found->second.size == about.st_size &&
+        found->second.changed == changed) {
+      return found->second.video;
+    }
+  }
+  ZIPRL_ASSIGN_OR_RETURN(MediaRef video, ReferToVideo(path));
+  MutexLock lock(&mutex_);
+  if (videos_.size() >= kMostKnown) videos_.clear();
+  videos_[path] = Hashed{about.st_size, changed, video};
+  return video;
 }
 
 void ImageStore::ForgetReleasedLocked() {

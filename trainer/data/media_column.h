@@ -17,9 +17,13 @@ class ImageStore;
 absl::StatusOr<MediaRef> ReadImageValue(const nlohmann::json& value, const std::string& directory,
                                         ImageStore& store);
 
-// The same for a video ("video" in the place of "image"). A path is carried as a reference: the
-// file is not read, and `bytes` stays empty.
+// The same for a video ("video" in the place of "image"). A path is carried as a reference with the
+// content's hash: the file's bytes are not held. An object that asks for frames of its own choice
+// (qwen-vl-utils' fps, nframes, max_pixels, ...) is refused by that key's name.
 absl::StatusOr<MediaRef> ReadVideoValue(const nlohmann::json& value, const std::string& directory,
                                         ImageStore& store);
+
+// The error of an object with such a key.
+absl::Status RefuseOwnSampling(const nlohmann::json& video);
 
 }  // namespace ziprl

@@ -142,15 +142,15 @@ absl::StatusOr<PromptDataset::Looked> PromptDataset::Build(const RowSet::Place& 
   }
   const std::string& path = place.file->path();
   ZIPRL_ASSIGN_OR_RETURN(Row row, ziprl::RowOf(object, config_.row, DirectoryOf(path), images_));
-  ZIPRL_RETURN_IF_ERROR(RefuseVideos(row, config_.row));
+  std::vector<MediaRef> media = MediaOf(row);
   if (row.messages.back().role == "assistant") row.messages.pop_back();  // it is the answer
   if (row.messages.empty()) return absl::InvalidArgumentError("holds no turn before the answer");
   Prompt prompt;
-  ZIPRL_ASSIGN_OR_RETURN(prompt.token_ids, encode_(row.messages, row.images));
+  ZIPRL_ASSIGN_OR_RETURN(prompt.token_ids, encode_(row.messages, media));
   if (prompt.token_ids.size() > static_cast<size_t>(config_.max_prompt_length)) {
     return Looked{std::nullopt, /*too_long=*/true};
   }
-  prompt.images = std::move(row.images);
+  prompt.media = std::move(media);
   prompt.problem = std::move(row.problem);
   prompt.answer = std::move(row.answer);
   prompt.source = row.source.empty() ? StemOf(path) : std::move(row.source);
@@ -201,15 +201,24 @@ int64_t TrainRows(const DataConfig& data, int64_t rows) {
 }
 
 EncodePrompt EncodeWith(const Processor& processor) {
-  return [&processor](const std::vector<Message>& messages, const std::vector<MediaRef>& images) {
-    return processor.PromptIds(messages, images, /*add_generation_prompt=*/true);
+  return [&processor](const std::vector<Message>& messages, const std::vector<MediaRef>& media) {
+    return processor.PromptIds(messages, media, /*add_generation_prompt=*/true);
   };
 }
 
 void LimitPixels(const DataConfig& data, Processor& processor) {
-  ImageProcessorConfig& images = processor.mutable_images();
+  ImageProcessorConfig& images = processor.mutable_media().image;
   if (data.min_pixels > 0) images.min_pixels = data.min_pixels;
   if (data.max_pixels > 0) images.max_pixels = data.max_pixels;
+  VideoProcessorConfig& videos = processor.mutable_media().video;
+  if (data.video_min_pixels > 0) videos.frame.min_pixels = data.video_min_pixels;
+  if (data.video_max_pixels > 0) videos.frame.max_pixels = data.video_max_pixels;
+  if (data.video_fps > 0) {
+    videos.fps = data.video_fps;
+    videos.num_frames = 0;
+  }
+  if (data.video_min_frames > 0) videos.min_frames = data.video_min_frames;
+  if (data.video_max_frames > 0) videos.max_frames = data.video_max_frames;
 }
 
 PromptStream OnePass(PromptDataset& data, int64_t limit) {

@@ -25,9 +25,9 @@ namespace ziprl {
 class Processor;      // model/processor.h
 class RowGroupCache;  // trainer/data/row_group_cache.h
 
-// Token ids of a prompt's turns, generation prompt added, image placeholders expanded.
+// Token ids of a prompt's turns, generation prompt added, placeholders of media expanded.
 using EncodePrompt = std::function<absl::StatusOr<std::vector<int32_t>>(
-    const std::vector<Message>& messages, const std::vector<MediaRef>& images)>;
+    const std::vector<Message>& messages, const std::vector<MediaRef>& media)>;
 
 class PromptDataset {
  public:
@@ -115,7 +115,7 @@ int64_t TrainRows(const DataConfig& data, int64_t rows);
 
 // `processor` must outlive what is returned.
 EncodePrompt EncodeWith(const Processor& processor);
-// data.min_pixels and max_pixels, where they are set, instead of the checkpoint's.
+// The bounds on pixels and frames that the run's config sets, instead of the checkpoint's.
 void LimitPixels(const DataConfig& data, Processor& processor);
 
 // One pass over the data in the order of epoch 0, at most `limit` prompts (0 = all): nullopt behind

@@ -55,10 +55,11 @@ class RowReader {
     ZIPRL_RETURN_IF_ERROR(ReadTurns());
     ZIPRL_ASSIGN_OR_RETURN(std::vector<MediaRef> images,
                            ReadColumns({options_.image_key, "image"}, ReadImageValue));
-    PutImagesInFront(images.size());
-    ZIPRL_ASSIGN_OR_RETURN(row_.images, Fill(images_, std::move(images), "image"));
     ZIPRL_ASSIGN_OR_RETURN(std::vector<MediaRef> videos,
                            ReadColumns({options_.video_key, "video"}, ReadVideoValue));
+    PutInFront(Kind::kVideo, videos.size(), videos_);
+    PutInFront(Kind::kImage, images.size(), images_);
+    ZIPRL_ASSIGN_OR_RETURN(row_.images, Fill(images_, std::move(images), "image"));
     ZIPRL_ASSIGN_OR_RETURN(row_.videos, Fill(videos_, std::move(videos), "video"));
     ZIPRL_RETURN_IF_ERROR(ReadAnswer());
     ZIPRL_RETURN_IF_ERROR(ReadLabels());
@@ -89,7 +90,7 @@ class RowReader {
     if (problem == nullptr) {
       return BadColumn(key, "no column '%s' (nor 'messages', nor 'prompt')", key);
     }
-    images_may_lead_ = plain_prompt;
+    media_may_lead_ = plain_prompt;
     ZIPRL_ASSIGN_OR_RETURN(row_.problem, Text(*problem, name));
     AddSystemTurn();
     AddMarkedTurn(row_.problem + options_.format_prompt);
@@ -125,7 +126,7 @@ class RowReader {
       if (row_.messages.empty() && name != "system") AddSystemTurn();
       ZIPRL_RETURN_IF_ERROR(ReadContent(*content, key, name));
       if (name != "user") continue;
-      if (!has_user) images_may_lead_ = content->is_string();
+      if (!has_user) media_may_lead_ = content->is_string();
       has_user = true;
       row_.problem = TextOf(row_.messages.back());
     }
@@ -170,6 +171,9 @@ class RowReader {
     places.emplace_back();
     const Json* value = FindValue(item, video ? "video" : "image");
     if (value == nullptr) return absl::OkStatus();
+    if (const absl::Status own = video ? RefuseOwnSampling(item) : absl::OkStatus(); !own.ok()) {
+      return AboutColumn(key, own);
+    }
     absl::StatusOr<MediaRef> media =
         (video ? ReadVideoValue : ReadImageValue)(*value, directory_, store_);
     if (!media.ok()) return AboutColumn(key, media.status());
@@ -195,14 +199,14 @@ class RowReader {
   }
 
   // As TRL does it: where the text marks no place, the images stand before the first user turn.
-  void PutImagesInFront(size_t count) {
-    if (!images_may_lead_ || !images_.empty() || FindValue(object_, "reward_model") != nullptr) {
+  void PutInFront(Kind kind, size_t count, Places& places) {
+    if (!media_may_lead_ || !places.empty() || FindValue(object_, "reward_model") != nullptr) {
       return;
     }
     const auto user = std::find_if(row_.messages.begin(), row_.messages.end(),
                                    [](const Message& turn) { return turn.role == "user"; });
-    user->content.insert(user->content.begin(), count, {Kind::kImage, ""});
-    images_.resize(count);
+    user->content.insert(user->content.begin(), count, {kind, ""});
+    places.resize(count);
   }
 
   // The places' media in order; those that are open are taken from the column.
@@ -263,17 +267,22 @@ class RowReader {
   ImageStore& store_;
   std::set<std::string> used_;
   Places images_, videos_;
-  bool images_may_lead_ = false;  // the first user turn is text in a TRL column
+  bool media_may_lead_ = false;  // the first user turn is text in a TRL column
   Row row_;
 };
 
 }  // namespace
 
-absl::Status RefuseVideos(const Row& row, const RowOptions& options) {
-  if (row.videos.empty()) return absl::OkStatus();
-  return AboutColumn(options.video_key, absl::UnimplementedError(absl::StrFormat(
-                                            "video '%s': videos are not supported, images are",
-                                            row.videos[0].source)));
+std::vector<MediaRef> MediaOf(const Row& row) {
+  std::vector<MediaRef> media;
+  size_t image = 0, video = 0;
+  for (const Message& message : row.messages) {
+    for (const ContentItem& item : message.content) {
+      if (item.kind == Kind::kImage) media.push_back(row.images[image++]);
+      if (item.kind == Kind::kVideo) media.push_back(row.videos[video++]);
+    }
+  }
+  return media;
 }
 
 absl::StatusOr<Row> RowOf(const Json& object, const RowOptions& options,

@@ -2,7 +2,8 @@
 //   EasyR1  problem (one <image> or <video> mark per medium), answer, images, videos;
 //   verl    prompt: [{role, content}] with such marks, reward_model.ground_truth, data_source;
 //   TRL     messages or prompt (turns or text), image or images, solution. Without any mark or
-//           image item the images stand before the first user turn.
+//           image item the images stand before the first user turn (videos likewise, behind
+//           images).
 // Media are paths relative to the data file, data URIs, or bytes as {"bytes", "path"}. kind,
 // data_source or source group metrics; every other column is kept for the reward functions.
 #pragma once
@@ -50,8 +51,8 @@ absl::StatusOr<std::vector<Row>> QuestionsOf(const nlohmann::json& object,
                                              const RowOptions& options,
                                              const std::string& directory, ImageStore& images);
 
-// The error of a row with videos: nothing reads them yet.
-absl::Status RefuseVideos(const Row& row, const RowOptions& options);
+// The row's images and videos in order of appearance.
+std::vector<MediaRef> MediaOf(const Row& row);
 
 // Both for a row that is one line of JSON.
 absl::StatusOr<Row> ParseRow(const std::string& line, const RowOptions& options,

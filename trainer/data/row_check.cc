@@ -11,6 +11,7 @@
 #include "configs/base/parallel.h"
 #include "configs/base/status_macros.h"
 #include "model/image_processor.h"
+#include "model/video_decode.h"
 #include "trainer/data/image_store.h"
 #include "trainer/data/row_file.h"
 #include "trainer/data/row_json.h"
@@ -21,22 +22,30 @@ namespace {
 
 constexpr int64_t kRun = 256;  // rows of one unit of work
 
-// Contents whose pixels were decoded; forgets now and then, so that it stays small.
-class DecodedImages {
+// Contents that were decoded, of videos every frame; forgets now and then, so that it stays small.
+class DecodedMedia {
  public:
-  absl::Status Check(const MediaRef& image) {
+  absl::Status Check(const MediaRef& medium) {
     {
       MutexLock lock(&mutex_);
-      if (good_.count(image.content_hash) > 0) return absl::OkStatus();
+      if (good_.count(medium.content_hash) > 0) return absl::OkStatus();
     }
-    ZIPRL_RETURN_IF_ERROR(DecodeImage(*image.bytes, image.source).status());
+    ZIPRL_RETURN_IF_ERROR(Decode(medium));
     MutexLock lock(&mutex_);
     if (good_.size() > 1'000'000) good_.clear();
-    good_.insert(image.content_hash);
+    good_.insert(medium.content_hash);
     return absl::OkStatus();
   }
 
  private:
+  static absl::Status Decode(const MediaRef& medium) {
+    if (medium.kind == MediaKind::kImage) {
+      return DecodeImage(*medium.bytes, medium.source).status();
+    }
+    ZIPRL_ASSIGN_OR_RETURN(const VideoInfo info, ReadVideoInfo(medium));
+    return DecodeFrames(medium, info, {}, [](const Image&) { return absl::OkStatus(); });
+  }
+
   Mutex mutex_;
   std::unordered_set<uint64_t> good_ ABSL_GUARDED_BY(mutex_);
 };
@@ -145,21 +154,24 @@ class Checker {
       rows.push_back(std::move(row));
     }
     for (Row& row : rows) {
-      ZIPRL_RETURN_IF_ERROR(RefuseVideos(row, check_.row));
-      for (const MediaRef& image : row.images) {
-        const absl::Status decoded = decoded_.Check(image);
-        if (!decoded.ok()) return AboutColumn(check_.row.image_key, decoded);
+      const std::vector<MediaRef> media = MediaOf(row);
+      for (const MediaRef& medium : media) {
+        const absl::Status decoded = decoded_.Check(medium);
+        const bool video = medium.kind == MediaKind::kVideo;
+        if (!decoded.ok()) {
+          return AboutColumn(video ? check_.row.video_key : check_.row.image_key, decoded);
+        }
       }
-      ZIPRL_RETURN_IF_ERROR(CheckPrompt(row, too_long));
+      ZIPRL_RETURN_IF_ERROR(CheckPrompt(row, media, too_long));
     }
     return absl::OkStatus();
   }
 
-  absl::Status CheckPrompt(Row& row, int64_t& too_long) {
+  absl::Status CheckPrompt(Row& row, const std::vector<MediaRef>& media, int64_t& too_long) {
     if (row.messages.back().role == "assistant" && !check_.questions) row.messages.pop_back();
     if (row.messages.empty()) return absl::InvalidArgumentError("holds no turn before the answer");
     if (!check_.encode) return absl::OkStatus();
-    const auto ids = check_.encode(row.messages, row.images);
+    const auto ids = check_.encode(row.messages, media);
     if (!ids.ok()) return AboutColumn(check_.row.prompt_key, ids.status());
     too_long += static_cast<int>(ids->size()) > check_.max_prompt_length;
     return absl::OkStatus();
@@ -170,7 +182,7 @@ class Checker {
   std::vector<std::unique_ptr<RowFile>> files_;
   std::vector<Run> runs_;
   ImageStore images_;
-  DecodedImages decoded_;
+  DecodedMedia decoded_;
 };
 
 }  // namespace

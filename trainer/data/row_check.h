@@ -40,8 +40,8 @@ struct RowCheckSummary {
   int64_t files = 0, rows = 0, bad = 0, too_long = 0;
 };
 
-// Images are decoded, each content once in a while. An error only for what has nothing to do with
-// the data: no files are named.
+// Images and videos are decoded, each content once in a while. An error only for what has nothing
+// to do with the data: no files are named.
 absl::StatusOr<RowCheckSummary> CheckRows(const RowCheck& check);
 
 }  // namespace ziprl

@@ -11,12 +11,18 @@
 #include "absl/strings/str_replace.h"
 #include "configs/base/status_macros.h"
 #include "model/image_processor.h"
+#include "model/png_writer.h"
+#include "model/resize.h"
+#include "model/video_processor.h"
 #include "trainer/data/image_store.h"
 #include "trainer/data/row_group_cache.h"
 #include "trainer/data/row_set.h"
 
 namespace ziprl {
 namespace {
+
+constexpr int64_t kPreviewFrames = 6;  // of a video
+constexpr int kPreviewHeight = 160;    // pixels
 
 constexpr char kHead[] =
     "<!DOCTYPE html>\n<html><head><meta charset=\"utf-8\"><title>ziprl data preview</title>\n"
@@ -27,6 +33,7 @@ constexpr char kHead[] =
     "h2 { font-size: 1em; color: #555; }\n"
     "pre { white-space: pre-wrap; overflow-wrap: anywhere; font: inherit; margin: .4em 0; }\n"
     "img { max-width: 100%; max-height: 24em; display: block; }\n"
+    ".video img { display: inline-block; margin: 0 .2em .2em 0; }\n"
     "figcaption, dt, .role { color: #777; font-size: .85em; }\n"
     "</style></head><body>\n";
 
@@ -55,6 +62,35 @@ std::string ImageHtml(const MediaRef& image) {
                       "</figcaption></figure>\n");
 }
 
+// A few frames from all over the video, small.
+absl::StatusOr<std::string> FramesHtml(const MediaRef& video, const VideoInfo& info) {
+  VideoProcessorConfig few;
+  few.num_frames = static_cast<int>(std::min<int64_t>(kPreviewFrames, info.frames));
+  few.frame.temporal_patch = 1;
+  ZIPRL_ASSIGN_OR_RETURN(const auto indices, SampleFrames(few, info));
+  const int height = std::min(info.height, kPreviewHeight);
+  const int width = std::max(1, static_cast<int>(int64_t{info.width} * height / info.height));
+  std::string html;
+  ZIPRL_RETURN_IF_ERROR(DecodeFrames(video, info, indices, [&](const Image& frame) {
+    ZIPRL_ASSIGN_OR_RETURN(const std::string png, EncodePng(ResizeBicubic(frame, height, width)));
+    absl::StrAppend(&html, "<img alt=\"\" src=\"data:image/png;base64,", absl::Base64Escape(png),
+                    "\">");
+    return absl::OkStatus();
+  }));
+  return html;
+}
+
+std::string VideoHtml(const MediaRef& video) {
+  const absl::StatusOr<VideoInfo> info = ReadVideoInfo(video);
+  const absl::StatusOr<std::string> frames = info.ok() ? FramesHtml(video, *info) : info.status();
+  const std::string caption =
+      frames.ok() ? absl::StrFormat("%s, %d x %d, %d frames, %.3g a second", video.source,
+                                    info->width, info->height, info->frames, info->fps)
+                  : std::string(frames.status().message());
+  return absl::StrCat("<figure class=\"video\">", frames.value_or(""), "<figcaption>",
+                      Escaped(caption), "</figcaption></figure>\n");
+}
+
 std::string TurnsHtml(const Row& row) {
   std::string html;
   size_t image = 0, video = 0;
@@ -66,7 +102,7 @@ std::string TurnsHtml(const Row& row) {
       } else if (item.kind == ContentItem::Kind::kImage) {
         html += ImageHtml(row.images[image++]);
       } else {
-        absl::StrAppend(&html, "<pre>video ", Escaped(row.videos[video++].source), "</pre>\n");
+        html += VideoHtml(row.videos[video++]);
       }
     }
   }
@@ -86,9 +122,10 @@ absl::StatusOr<std::string> RowHtml(const RowPreview& preview, const RowSet::Pla
   std::string html = absl::StrCat(TurnsHtml(row), "<dl>\n");
   AddFact(html, "answer", row.answer);
   if (preview.encode) {
+    const std::vector<MediaRef> media = MediaOf(row);
     std::vector<Message> prompt = row.messages;
     if (prompt.back().role == "assistant") prompt.pop_back();
-    ZIPRL_ASSIGN_OR_RETURN(const auto ids, preview.encode(prompt, row.images));
+    ZIPRL_ASSIGN_OR_RETURN(const auto ids, preview.encode(prompt, media));
     AddFact(html, "prompt tokens", absl::StrCat(ids.size()));
   }
   AddFact(html, "source", row.source);

@@ -225,7 +225,7 @@ TEST_F(PromptDatasetTest, ImagesAreSharedAcrossPrompts) {
   const auto data = Open(rows);
   std::vector<Prompt> prompts;
   for (int i = 0; i < 8; ++i) prompts.push_back(*data->Next());
-  EXPECT_EQ(prompts[0].images[0].bytes.get(), prompts[7].images[0].bytes.get());
+  EXPECT_EQ(prompts[0].media[0].bytes.get(), prompts[7].media[0].bytes.get());
   EXPECT_EQ(data->images().live(), 1);
 }
 

@@ -124,16 +124,72 @@ TEST_F(RowTest, KeysNameColumnsAndTheirMembers) {
 }
 
 TEST_F(RowTest, VideosAreReferences) {
-  const auto row = Parse(R"({"problem": "<image><video>What?", "answer": "x", "images": ["a.png"],
-      "videos": ["clips/none.mp4"]})");
+  const std::string path = scratch_.Write("clip.mp4", "clip");
+  const char line[] = R"({"problem": "<image><video>What?", "answer": "x", "images": ["a.png"],
+      "videos": ["clip.mp4"]})";
+  const auto row = Parse(line);
   ASSERT_TRUE(row.ok()) << row.status();
   ASSERT_EQ(row->videos.size(), 1);
-  EXPECT_EQ(row->videos[0].source, scratch_.dir() + "/clips/none.mp4");
+  EXPECT_EQ(row->videos[0].source, path);
+  EXPECT_EQ(row->videos[0].path, std::filesystem::path(path).lexically_normal());
   EXPECT_EQ(row->videos[0].bytes, nullptr);
+  EXPECT_EQ(row->videos[0].kind, MediaKind::kVideo);
+  EXPECT_EQ(row->videos[0].content_hash, ContentHash(MediaKind::kVideo, "clip"));
+  EXPECT_NE(row->videos[0].content_hash, ContentHash(MediaKind::kImage, "clip"));
   EXPECT_EQ(row->problem, "<image><video>What?");
-  const absl::Status refused = RefuseVideos(*row, options_);
-  EXPECT_TRUE(absl::IsUnimplemented(refused)) << refused;
-  EXPECT_EQ(ColumnOf(refused), "videos");
+  scratch_.Write("clip.mp4", "another clip");
+  const auto changed = Parse(line);
+  ASSERT_TRUE(changed.ok()) << changed.status();
+  EXPECT_EQ(changed->videos[0].content_hash, ContentHash(MediaKind::kVideo, "another clip"));
+  std::filesystem::remove(path);
+  EXPECT_EQ(ColumnOf(Parse(line).status()), "videos");
+}
+
+TEST_F(RowTest, VideosInTheRow) {
+  for (const char* video : {R"({"bytes": "R0lGODlh", "path": "a.gif"})",
+                            R"("data:image/gif;base64,R0lGODlh")", R"("R0lGODlh")"}) {
+    const auto row =
+        Parse(R"({"problem": "<video>", "answer": "x", "videos": [)" + std::string(video) + "]}");
+    ASSERT_TRUE(row.ok()) << video << row.status();
+    EXPECT_EQ(*row->videos[0].bytes, "GIF89a");
+    EXPECT_EQ(row->videos[0].kind, MediaKind::kVideo);
+  }
+}
+
+TEST_F(RowTest, MediaStandInTheOrderOfTheirMarks) {
+  scratch_.Write("v.mp4", "clip");
+  const auto row = Parse(R"({"problem": "<image><video>x<image>", "answer": "x",
+                             "images": ["b.png", "a.png"], "videos": "v.mp4"})");
+  ASSERT_TRUE(row.ok()) << row.status();
+  const std::vector<MediaRef> media = MediaOf(*row);
+  ASSERT_EQ(media.size(), 3);
+  EXPECT_EQ(*media[0].bytes, "image b");
+  EXPECT_EQ(media[1].kind, MediaKind::kVideo);
+  EXPECT_EQ(*media[2].bytes, "image a");
+}
+
+TEST_F(RowTest, WithoutMarksImagesStandBeforeVideos) {
+  scratch_.Write("v.mp4", "clip");
+  const auto row =
+      Parse(R"({"prompt": "Why?", "answer": "x", "image": "a.png", "video": "v.mp4"})");
+  ASSERT_TRUE(row.ok()) << row.status();
+  const std::vector<MediaRef> media = MediaOf(*row);
+  ASSERT_EQ(media.size(), 2);
+  EXPECT_EQ(media[0].kind, MediaKind::kImage);
+  EXPECT_EQ(media[1].kind, MediaKind::kVideo);
+}
+
+TEST_F(RowTest, VideosThatChooseTheirOwnFramesAreRefused) {
+  scratch_.Write("v.mp4", "clip");
+  const absl::Status in_column = Parse(R"({"problem": "<video>", "answer": "x",
+      "videos": [{"type": "video", "video": "v.mp4", "fps": 1}]})")
+                                     .status();
+  EXPECT_EQ(ColumnOf(in_column), "videos");
+  EXPECT_NE(std::string(in_column.message()).find("'fps'"), std::string::npos) << in_column;
+  const absl::Status in_item = Parse(R"({"messages": [{"role": "user", "content": [
+      {"type": "video", "video": "v.mp4", "max_pixels": 9}]}], "answer": "x"})")
+                                   .status();
+  EXPECT_NE(std::string(in_item.message()).find("'max_pixels'"), std::string::npos) << in_item;
 }
 
 TEST_F(RowTest, ImageForms) {
@@ -237,7 +293,11 @@ INSTANTIATE_TEST_SUITE_P(
         BadRow{R"({"problem": "<image>", "answer": "x", "images": [7]})", "image is number"},
         BadRow{R"({"problem": "<image>", "answer": "x", "images": [{}]})", "allowed is a path"},
         BadRow{R"({"problem": "<image>", "answer": "x", "images": ["data:x"]})", "data URI"},
-        BadRow{R"({"problem": "x", "answer": "x", "videos": ["v.mp4"]})", "videos"},
+        BadRow{R"({"problem": "x", "answer": "x", "videos": [{"bytes": "eA=="}]})",
+               "0 <video> marks but 1 videos"},
+        BadRow{R"({"problem": "<video>", "answer": "x", "videos": ["none.mp4"]})", "none.mp4"},
+        BadRow{R"({"problem": "<video>", "answer": "x", "videos": [["a.png", "b.png"]]})",
+               "video is array"},
         BadRow{R"({"problem": "<video>", "answer": "x"})", "1 <video> marks but 0 videos"},
         BadRow{R"({"prompt": [{"role": "user", "content": "x"}], "images": [{"bytes": "eA=="}],
                    "reward_model": {"ground_truth": "x"}})",

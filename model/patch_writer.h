@@ -1,0 +1,27 @@
+// Resized frames -> the rows of patches that the vision tower takes.
+#pragma once
+
+#include "model/image_processor.h"
+
+namespace ziprl {
+
+class PatchWriter {
+ public:
+  // Rows for the grid, in the geometry and with the normalisation of `config`.
+  PatchWriter(const ImageProcessorConfig& config, const Grid& grid);
+
+  // Writes frame `index` (of grid.t * config.temporal_patch, each exactly once): an image of
+  // grid.w * patch by grid.h * patch pixels.
+  void Write(const Image& frame, int index);
+
+  ImagePatches Take() && { return std::move(patches_); }
+
+ private:
+  void WritePatch(const Image& frame, int top, int left, int slot, float* out) const;
+
+  const ImageProcessorConfig config_;
+  float values_[3][256];  // grey level -> normalised value, per channel
+  ImagePatches patches_;
+};
+
+}  // namespace ziprl
