@@ -171,7 +171,7 @@ def hub(bench):
         release("mme", [dict(question_id=f"count/{i // 2}.png", image=image(i), question=f"Is it {i}?", answer=("Yes", "No")[i % 2],
                              category="count") for i in range(4)]),
         release("mmbench", [dict(index=7 + 1000000 * k, question="Which?", hint="nan", answer="ACB"[k], image=image(4), category="c",
-                                 source="s", comment=None, split="dev", **letters, **{"D": None, "L2-category": "l"})
+                                 source="s", comment=None, split="dev", **letters, **{"D": "nan", "L2-category": "l"})
                             for k in range(3)], "en/dev-00000-of-00001.parquet"),
         release("mmstar", [dict(index=i, question="Which?\nOptions: A: red, B: blue, C: green, D: none", image=image(5 + i, bare=True),
                                 answer="B", category="math", l2_category="geometry", meta_info=dict(source="s")) for i in range(3)],
@@ -193,6 +193,7 @@ def hub(bench):
     check({name: len(table) for name, table in tables.items()} ==
           {"MME": 4, "MMBench_DEV_EN": 3, "MMStar": 3, "ChartQA_TEST": 2, "TextVQA_VAL": 2, "OCRBench": 2, "MMMU_Pro_10c": 1}, tables)
     check(list(tables["MMBench_DEV_EN"]["answer"]) == list("ACB") and set(tables["MMBench_DEV_EN"]["hint"]) == {""}, tables)
+    check("D" not in tables["MMBench_DEV_EN"], tables["MMBench_DEV_EN"])
     check(list(tables["MMStar"]["D"]) == ["none"] * 3, tables["MMStar"])
     check(list(tables["ChartQA_TEST"]["split"]) == ["test_human", "test_augmented"], tables["ChartQA_TEST"])
     check(ast.literal_eval(tables["TextVQA_VAL"]["answer"][0]) == ["nokia"] * 10, tables["TextVQA_VAL"])

@@ -1,12 +1,10 @@
 #include "trainer/benchmarks/mmbench.h"
 
 #include <algorithm>
-#include <deque>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -19,6 +17,7 @@
 namespace ziprl {
 namespace {
 
+constexpr char kNone[] = "nan";
 constexpr int64_t kRotation = 1'000'000;  // between the indices of a question's rotations
 
 class MmBench : public Benchmark {
@@ -37,12 +36,15 @@ class MmBench : public Benchmark {
     ZIPRL_ASSIGN_OR_RETURN(item.question, TextOf(row, {"question"}));
     ZIPRL_ASSIGN_OR_RETURN(item.answer, TextOf(row, {"answer"}));
     item.options = LetteredOptions(row);
+    // How the hub's release writes an option that is none, and a hint that is none.
+    item.options.erase(std::find(item.options.begin(), item.options.end(), kNone),
+                       item.options.end());
     if (item.options.size() < 2) {
       return BadColumn("A", "%d option(s) in columns A, B, ...; at least 2 are needed",
                        item.options.size());
     }
     const std::string hint = OptionalText(row, {"hint"});
-    item.tags = {{"hint", hint == "nan" ? "" : hint},
+    item.tags = {{"hint", hint == kNone ? "" : hint},
                  {"category", OptionalText(row, {"category"})},
                  {"l2-category", OptionalText(row, {"l2-category", "L2-category"})},
                  {"split", OptionalText(row, {"split"})}};

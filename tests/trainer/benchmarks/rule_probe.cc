@@ -6,9 +6,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "trainer/benchmarks/chartqa.h"
+#include "trainer/benchmarks/layout.h"
 #include "trainer/benchmarks/mme.h"
 #include "trainer/benchmarks/ocrbench.h"
 #include "trainer/benchmarks/option_match.h"
+#include "trainer/benchmarks/registry.h"
 #include "trainer/benchmarks/text_rules.h"
 #include "trainer/benchmarks/vqa_text.h"
 
@@ -27,8 +29,24 @@ Json Words(const std::string& text) {
   return out;
 }
 
+// ["figures", BENCHMARK, [ROW...], [RESPONSE...]]: the figures when each row gets its response.
+Json FiguresOf(const std::string& name, const Json& rows, const Json& responses) {
+  const Benchmark& benchmark = **FindBenchmark(name);
+  const auto file = MakeRowList("rows", rows.get<std::vector<Json>>());
+  std::vector<BenchmarkItem> items;
+  for (const Json& row : rows) items.push_back(*benchmark.Read(row, "", *file));
+  std::vector<ScoredItem> scored;
+  for (size_t i = 0; i < items.size(); ++i) {
+    scored.push_back({&items[i], benchmark.Score(items[i], responses[i].get<std::string>())});
+  }
+  Json out;
+  for (const Figure& figure : benchmark.Summarise(scored)) out[figure.name] = figure.value;
+  return out;
+}
+
 Json Apply(const Json& call) {
   const std::string rule = call[0], text = call[1];
+  if (rule == "figures") return FiguresOf(text, call[2], call[3]);
   using Texts = std::vector<std::string>;
   if (rule == "lower") return Lowercase(text);
   if (rule == "strip") return std::string(Trim(text));
