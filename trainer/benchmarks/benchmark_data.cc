@@ -167,10 +167,10 @@ absl::StatusOr<Prompt> BenchmarkData::Build(size_t item, const Place& place) {
     row.images.push_back(std::move(media));
   }
   for (const MediaPlace& video : question.videos) {
-    ZIPRL_ASSIGN_OR_RETURN(std::string path, FirstFile(video.paths));
-    row.videos.push_back({0, std::move(path), nullptr});
+    ZIPRL_ASSIGN_OR_RETURN(const std::string path, FirstFile(video.paths));
+    ZIPRL_ASSIGN_OR_RETURN(MediaRef media, ReadVideoValue(path, "", images_));
+    row.videos.push_back(std::move(media));
   }
-  ZIPRL_RETURN_IF_ERROR(RefuseVideos(row, RowOptions()));
   if (!config_.system_prompt.empty()) {
     row.messages.push_back({"system", {{ContentItem::Kind::kText, config_.system_prompt}}});
   }
@@ -178,8 +178,9 @@ absl::StatusOr<Prompt> BenchmarkData::Build(size_t item, const Place& place) {
     question.content.push_back({ContentItem::Kind::kText, config_.format_prompt});
   }
   row.messages.push_back({"user", std::move(question.content)});
+  std::vector<MediaRef> media = MediaOf(row);
   Prompt prompt;
-  ZIPRL_ASSIGN_OR_RETURN(prompt.token_ids, encode_(row.messages, row.images));
+  ZIPRL_ASSIGN_OR_RETURN(prompt.token_ids, encode_(row.messages, media));
   if (prompt.token_ids.size() > static_cast<size_t>(config_.max_prompt_length)) {
     return absl::InvalidArgumentError(
         absl::StrFormat("the prompt has %d tokens, data.max_prompt_length is %d; a benchmark "
@@ -188,7 +189,7 @@ absl::StatusOr<Prompt> BenchmarkData::Build(size_t item, const Place& place) {
   }
   prompt.id = item;
   prompt.row = static_cast<int64_t>(item);
-  prompt.images = std::move(row.images);
+  prompt.media = std::move(media);
   prompt.problem = std::move(question.question);
   prompt.answer = std::move(question.answer);
   prompt.source = benchmark_.info().name;

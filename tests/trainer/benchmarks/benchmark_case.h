@@ -25,7 +25,7 @@ class BenchmarkCase {
   absl::Status Open() {
     const EncodePrompt encode =
         [this](const std::vector<Message>& messages,
-               const std::vector<MediaRef>& images) -> absl::StatusOr<std::vector<int32_t>> {
+               const std::vector<MediaRef>&) -> absl::StatusOr<std::vector<int32_t>> {
       text.clear();
       for (const Message& message : messages) {
         for (const ContentItem& item : message.content) {

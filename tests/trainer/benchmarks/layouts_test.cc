@@ -32,10 +32,10 @@ TEST(MmeTest, TheFoldersOfTheRelease) {
   ASSERT_EQ(bench.Open(), absl::OkStatus());
   ASSERT_EQ(bench.data->questions(), 6);
   const PromptStream stream = bench.data->OnePass();
-  EXPECT_EQ(*(**stream()).images[0].bytes, "1");
+  EXPECT_EQ(*(**stream()).media[0].bytes, "1");
   EXPECT_EQ(bench.text, "[I]Is it?");
   for (int i = 0; i < 3; ++i) (void)stream();
-  EXPECT_EQ(*(**stream()).images[0].bytes, "three");
+  EXPECT_EQ(*(**stream()).media[0].bytes, "three");
   auto figures = bench.Figures(
       {"existence/1 Is it?", "existence/1 Is it not?", "existence/2 Is it?", "OCR/0001 Is it?"});
   EXPECT_EQ(figures["existence/accuracy"], 75);
@@ -182,9 +182,9 @@ TEST(MmmuProTest, TheTableOfVlmEvalKitAndTheVisionSetting) {
       "option letter from the given choices. ");
   const PromptStream stream = bench.data->OnePass();
   (void)stream();
-  EXPECT_EQ((**stream()).images.size(), 1);
+  EXPECT_EQ((**stream()).media.size(), 1);
   EXPECT_EQ(bench.text.substr(0, 22), "Question: See [I]\nOpti");
-  EXPECT_EQ((**stream()).images.size(), 2);
+  EXPECT_EQ((**stream()).media.size(), 2);
   EXPECT_EQ(bench.text.substr(0, 20), "[I][I]Question: See\n");
   EXPECT_EQ(bench.benchmark.VlmEvalKitName(bench.data->first_file()), "MMMU_Pro_V");
   auto figures = bench.Figures({"1"});

@@ -28,7 +28,7 @@ TEST(MmBenchTest, PromptsAndImagesThatOtherRowsHold) {
             "[I]Hint: Look.\nQuestion: Which?\nOptions:\nA. cat\nB. dog\nC. cow\nPlease select the "
             "correct answer from the options above.");
   const Prompt second = **stream();
-  EXPECT_EQ(second.images[0].content_hash, first.images[0].content_hash);
+  EXPECT_EQ(second.media[0].content_hash, first.media[0].content_hash);
   EXPECT_EQ(second.source, "mmbench");
   EXPECT_EQ(second.kind, "mmbench/scene");
   EXPECT_EQ(second.extra.at("id"), "\"1000007\"");
