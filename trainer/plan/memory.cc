@@ -12,6 +12,7 @@ constexpr int64_t kFeatureStore = int64_t{512} << 20;        // VisualFeatures' 
 constexpr int64_t kLogitBlock = int64_t{1} << 23;            // elements, model/attention_ops
 constexpr int kReductionsAlive = 3;                          // two under way and one that starts
 constexpr int64_t kBatchSamples = 16, kBatchTokens = 16384;  // rollout/sparse_engine
+constexpr int64_t kBroadcastPieces = int64_t{128} << 20;     // launch/device_sender
 constexpr int64_t kSpareRows = 16;                           // rollout/kv_cache
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -175,7 +176,7 @@ RoleMemory LearnerRole(const PlanInput& in, const ModelShape& shape) {
     Add("optimizer", memory.Optimizer(), phase);
     if (in.learners() > 1) Add("gradients", memory.Gradients(), phase);
   };
-  const int64_t snapshots = in.shared() ? 0 : 2 * memory.Weights();
+  const int64_t snapshots = in.shared() || in.device_broadcast() ? 0 : 2 * memory.Weights();
   const bool on_host = in.machine.gpu && snapshots > 0;
   if (on_host) role.host.push_back({"snapshots", snapshots});
   const int64_t held = on_host ? 0 : snapshots;
@@ -183,6 +184,7 @@ RoleMemory LearnerRole(const PlanInput& in, const ModelShape& shape) {
   MemoryPhase between = Start(in.shared() ? "generate" : "publish", in);
   common(&between, memory.Weights());
   Add("snapshots", held, &between);
+  if (in.device_broadcast()) Add("broadcast pieces", kBroadcastPieces, &between);
   if (in.shared()) AddGeneration(in, &between);
 
   MemoryPhase update = Start("update", in);
@@ -210,13 +212,18 @@ RoleMemory RolloutRole(const PlanInput& in, const ModelShape& shape) {
   const int64_t weights = shape.parameters * in.element();
   MemoryPhase generate = Start("generate", in);
   Add("weights", weights, &generate);
-  // The version it has, base of the next delta, and the one that arrives.
-  if (in.machine.gpu) {
-    role.host.push_back({"snapshots", 2 * weights});
-  } else {
-    Add("snapshots", 2 * weights, &generate);
-  }
   AddGeneration(in, &generate);
+  // From GPU to GPU the version that arrives, on the host where there is no room; else the one it
+  // has, base of the next delta, and the one that arrives.
+  const int64_t arriving = in.device_broadcast() ? weights : 2 * weights;
+  const char* const name = in.device_broadcast() ? "arriving weights" : "snapshots";
+  const bool room =
+      static_cast<double>(generate.bytes() + arriving + kContextBytes) <= in.machine.memory;
+  if (in.machine.gpu && !(in.device_broadcast() && room)) {
+    role.host.push_back({name, arriving});
+  } else {
+    Add(name, arriving, &generate);
+  }
   role.phases = {generate};
   return role;
 }

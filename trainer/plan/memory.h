@@ -5,7 +5,8 @@
 // trainer/zero holds (fp32 gradients, one part a rank from level 1 on; level 3 gathers a block at a
 // time) and trainer/optimizer (two fp32 moments, an fp32 master copy of bf16 weights); activations
 // by plan/model_shape; caches by rollout/kv_cache (fp32, kept tokens only); snapshots by
-// proto/weights/weight_store (the live version and the one before).
+// proto/weights/weight_store (the live version and the one before), or from GPU to GPU two pieces
+// of 64 MiB and, beside what a rollout generates with, the version that arrives (launch/device_*).
 #pragma once
 
 #include <cstdint>
@@ -16,6 +17,9 @@
 #include "trainer/plan/workload.h"
 
 namespace ziprl {
+
+// What CUDA and its libraries take of a GPU.
+inline constexpr int64_t kContextBytes = int64_t{1} << 30;
 
 struct MemoryPart {
   std::string name;

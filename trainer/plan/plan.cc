@@ -10,10 +10,9 @@ namespace ziprl {
 namespace {
 
 constexpr int kMostRanks = 4096;
-constexpr int64_t kContext = int64_t{1} << 30;  // what CUDA and its libraries take of a GPU
 
 bool Holds(const PlanInput& in, const RoleMemory& role) {
-  const int64_t context = in.machine.gpu ? kContext : 0;
+  const int64_t context = in.machine.gpu ? kContextBytes : 0;
   return static_cast<double>(role.peak().bytes() + context) <= in.machine.memory;
 }
 

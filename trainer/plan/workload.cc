@@ -16,6 +16,12 @@ bool PlanInput::alone() const {
   return c.learner == 1 && c.rollout_ranks() <= 1 && c.reward == 0 && c.coordinator == 0;
 }
 
+bool PlanInput::device_broadcast() const {
+  const ClusterConfig& c = config.cluster;
+  return machine.gpu && !shared() && c.collectives != "mpi" &&
+         (c.weights == "auto" || c.weights == "broadcast");
+}
+
 std::vector<TrainUnit> PlanInput::Units() const {
   std::vector<SequenceSize> sizes;
   for (int64_t i = 0; i < samples(); ++i) {

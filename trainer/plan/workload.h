@@ -46,6 +46,8 @@ struct PlanInput {
   bool alone() const;
   // Rollouts beside the learner, in its memory.
   bool shared() const { return alone() || config.cluster.colocated(); }
+  // Weights go from GPU to GPU (docs/running.md), not by way of the hosts' memory.
+  bool device_broadcast() const;
   int learners() const { return config.cluster.learner; }
   int rollouts() const { return shared() ? learners() : config.cluster.rollout; }
   // Workers that learn at the same time in one rank; over ranks there is one.

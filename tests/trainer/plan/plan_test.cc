@@ -4,6 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
+#include <map>
+#include <string>
+
 #include "configs/base/files.h"
 #include "model/published.h"
 
@@ -107,8 +111,26 @@ TEST(MemoryTest, LearnerStateByLevel) {
     EXPECT_NEAR(Part(learner, "update", "gradients"), 4 * state, 4 * 40);
     EXPECT_NEAR(Part(learner, "update", "weights"), zero == 3 ? 2 * p / 4 : 2 * p, 2 * 40);
     EXPECT_EQ(Part(learner, "publish", "weights"), 2 * p);
-    EXPECT_EQ(learner.host[0].bytes, 4 * p);  // two snapshots
+    EXPECT_TRUE(learner.host.empty());  // from GPU to GPU
   }
+}
+
+TEST(MemoryTest, WeightsOnTheirWay) {
+  const int64_t p = 2 * int64_t{3'754'622'976};
+  PlanInput in = Input("3B", 4, 1);
+  auto roles = PlanMemory(in, ShapeOf(in.arch, false));
+  EXPECT_EQ(Part(roles[0], "publish", "broadcast pieces"), 128 << 20);
+  EXPECT_EQ(Part(roles[1], "generate", "arriving weights"), p);
+  in.machine.memory = roles[1].peak().bytes();  // no room for the context's last gigabyte
+  roles = PlanMemory(in, ShapeOf(in.arch, false));
+  EXPECT_EQ(Part(roles[1], "generate", "arriving weights"), 0);
+  ASSERT_EQ(roles[1].host.size(), 1u);
+  EXPECT_EQ(roles[1].host[0].bytes, p);
+  in.config.cluster.weights = "grpc";
+  roles = PlanMemory(in, ShapeOf(in.arch, false));
+  ASSERT_EQ(roles[0].host.size(), 1u);
+  EXPECT_EQ(roles[0].host[0].bytes, 2 * p);  // the live version and the one before
+  EXPECT_EQ(roles[1].host[0].bytes, 2 * p);
 }
 
 TEST(MemoryTest, CacheHoldsKeptTokensAndGrowsByHalf) {
