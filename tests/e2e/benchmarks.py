@@ -9,6 +9,7 @@ import glob
 import json
 import math
 import os
+import sys
 
 import workbench
 from workbench import check, read_json_lines
@@ -200,6 +201,34 @@ def hub(bench):
     check(lines[0]["id"] == "count/0.png Is it 0?", lines[0])
 
 
+def videos(bench):
+    """Video-MME as the hub has it: a table of questions, two of them on one clip, beside the clips."""
+    import pyarrow
+    import pyarrow.parquet
+    sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "model"))
+    from video_clips import H264, ffmpeg, source
+    for folder in ("data", "videomme"):
+        os.makedirs(bench.path("v", folder))
+    rows = []
+    for i, (clip, duration) in enumerate((("a", "short"), ("a", "short"), ("b", "long"))):
+        ffmpeg(*source(48, 32, 10, 1 + i), *H264, bench.path(f"v/data/{clip}.mp4"))
+        rows.append(dict(video_id=str(i), duration=duration, domain="Knowledge", sub_category="Law", videoID=clip,
+                         question_id=f"00{i}-1", task_type="OCR Problems", question=f"What is it, {i}?", answer="A",
+                         options=["A. A test.", "B. A cat.", "C. A dog.", "D. None."]))
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), bench.path("v/videomme/test-00000-of-00001.parquet"))
+    summary, lines = run(bench, "out", f"eval.benchmarks=[videomme={bench.path('v')}]")
+    check([line["id"] for line in lines] == [row["question_id"] for row in rows], lines)
+    for i, point in enumerate(summary["curve"]):
+        check_layers(point, [line["samples"][i] for line in lines])
+        figures = point["benchmarks"]["videomme"]
+        check(close(figures["accuracy"], 100 * point["accuracy"]), figures)
+        check({"duration/short", "duration/long", "domain/Knowledge", "task_type/OCR Problems"} < set(figures), figures)
+    check(summary["curve"][2]["visual_kept_ratio"] < 1, "visual tokens of a video are not counted")
+    os.remove(bench.path("v/data/b.mp4"))
+    done = bench.call("eval", f"model.path={bench.fixture('tiny')}", *TINY, f"eval.benchmarks=[videomme={bench.path('v')}]")
+    check(done.returncode != 0 and "row 3: found none of the files" in done.stderr and "data/b.mp4" in done.stderr, done.stderr)
+
+
 def sampled(bench):
     """mean@n and pass@k of several samples against the formula; every run of the n has files of its own."""
     chart_json(bench, ["?"] * 6)
@@ -240,4 +269,4 @@ def refused(bench):
 
 
 if __name__ == "__main__":
-    workbench.main({case.__name__: case for case in (layouts, hub, sampled, refused)})
+    workbench.main({case.__name__: case for case in (layouts, hub, videos, sampled, refused)})
