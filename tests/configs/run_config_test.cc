@@ -115,6 +115,18 @@ INSTANTIATE_TEST_SUITE_P(
                    c.data.max_pixels = 50;
                  },
                  "data.max_pixels = 50: below data.min_pixels = 100"},
+        BadValue{"VideoPixelsUpsideDown",
+                 [](RunConfig& c) {
+                   c.data.video_min_pixels = 100;
+                   c.data.video_max_pixels = 50;
+                 },
+                 "data.video_max_pixels = 50: below data.video_min_pixels = 100"},
+        BadValue{"FramesUpsideDown",
+                 [](RunConfig& c) {
+                   c.data.video_min_frames = 9;
+                   c.data.video_max_frames = 8;
+                 },
+                 "data.video_max_frames = 8: below data.video_min_frames = 9"},
         BadValue{"ColocatedAndStale",
                  [](RunConfig& c) {
                    c.cluster.placement = "colocated";

@@ -84,7 +84,7 @@ def bad_rows(bench):
     good = dict(problem="<image>a", answer="b", images=[bench.fixture("images/0.png")])
     bad = {3: (dict(good, problem="a"), "images", "0 <image> marks"), 7: (dict(problem="a"), "answer", "no column"),
            8: (dict(good, images=["none.png"]), "images", "none.png"), 40: (dict(good, images=["cut.png"]), "images", "cut.png"),
-           900: (dict(answer="b"), "problem", "no column"), 999: (dict(good, videos=["v.mp4"]), "videos", "1 videos")}
+           900: (dict(answer="b"), "problem", "no column"), 999: (dict(good, videos=[{"bytes": "eA=="}]), "videos", "1 videos")}
     rows = [bad[i][0] if i in bad else good for i in range(1000)]
     with open(bench.path("a.jsonl"), "w") as file:
         file.writelines(json.dumps(row) + "\n\n" for row in rows)
