@@ -46,7 +46,7 @@ struct RolloutConfig {
   double top_p = 1.0;  // nucleus sampling
   std::vector<std::string> stop;
   bool ignore_eos = false;  // every response has data.max_response_length tokens
-  int max_staleness = 0;  // versions
+  int max_staleness = 0;    // versions
   bool log_completions = false;
   std::vector<double> thresholds = {.940, .945, .950, .955, .960, .965, .970, .975};
   std::string thresholds_per =
