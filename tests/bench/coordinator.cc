@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "tests/bench/report.h"
 #include "trainer/coordinator/coordinator_client.h"
 #include "trainer/coordinator/coordinator_server.h"
 
@@ -23,6 +24,7 @@ constexpr int kWorkers = 1000, kThreads = 8, kPromptsPerStep = 512, kGroup = 8, 
 // The warm-up: every worker has had this many turns, and the coordinator holds what it keeps for
 // each.
 constexpr int kWarmUpTurns = 2;
+constexpr double kTarget = 5000;  // groups/s
 // What is no growth: malloc keeps some tens of MiB for a dozen threads; groups kept would be 4 KiB
 // each.
 constexpr double kFlat = 1.25, kSlackMiB = 32;
@@ -138,12 +140,11 @@ int Run(absl::Duration duration) {
   const double last_mib = ResidentMiB();
   run->Close();
   for (std::thread& thread : threads) thread.join();
-  absl::PrintF(
-      "%d workers, groups of %d x %d tokens, <= %d groups a call, learner and load included\n"
-      "%d groups in %.1f s: %.0f groups/s; out of order: %d\n"
-      "resident memory: %.1f MiB after the warm-up, %.1f MiB at the end\n",
-      kWorkers, kGroup, kTokens, kMaxGroupsPerCall, groups, seconds,
-      static_cast<double>(groups) / seconds, wrong, first_mib, last_mib);
+  const double rate = static_cast<double>(groups) / seconds;
+  Report({"coordinator", rate, std::nullopt, rate, kTarget, std::nullopt, "groups/s"});
+  Report(
+      {"coordinator_memory", last_mib, first_mib, first_mib / last_mib, std::nullopt, 1.0, "MiB"});
+  if (wrong > 0) absl::FPrintF(stderr, "bench_coordinator: %d groups out of order\n", wrong);
   const bool flat = last_mib <= first_mib * kFlat + kSlackMiB;
   return wrong == 0 && flat ? 0 : 1;
 }

@@ -1,26 +1,32 @@
-// What one layer's attention over a prompt costs when fewer tokens attend: probe mass, selection
-// and attention over the kept tokens, against attention over all of them. One thread. Prints one
-// line per prompt length and kept ratio: median over rounds of sparse time / dense time, measured
-// in turn.
-#include <algorithm>
-#include <chrono>
+// One layer's attention over a prompt of n tokens of which the share r is kept: probe mass,
+// selection, gathering the kept rows and attention over those, against dense attention of all n by
+// LibTorch's scaled_dot_product_attention. One thread, fp32, 4 heads of 64 (2 of keys and values),
+// 128 probes. Cases sparse_prefill_n<n>_r<r>; the limit is 1 / (r^2 + probes / n), what the
+// arithmetic allows an equally fast kernel.
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
 #include <cmath>
 #include <cstdint>
-#include <functional>
 #include <limits>
 #include <numeric>
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_format.h"
 #include "configs/base/counter_rng.h"
+#include "kernels/gather_rows.h"
 #include "kernels/probe_mass.h"
 #include "kernels/ragged_attention.h"
 #include "kernels/top_p_select.h"
+#include "tests/bench/report.h"
 
 namespace ziprl {
 namespace {
 
-constexpr int kHeads = 4, kKvHeads = 2, kHeadDim = 64, kProbes = 128, kRounds = 7;
+constexpr int kHeads = 4, kKvHeads = 2, kHeadDim = 64, kProbes = 128, kRounds = 5;
+constexpr auto kCpu = kernels::Backend::kCpu;
+const float kScale = 1.0f / std::sqrt(static_cast<float>(kHeadDim));
 
 std::vector<float> RandomRows(int rows, int heads, uint64_t key) {
   std::vector<float> values(static_cast<size_t>(rows) * heads * kHeadDim);
@@ -30,22 +36,102 @@ std::vector<float> RandomRows(int rows, int heads, uint64_t key) {
   return values;
 }
 
-// Causal attention of n rows among themselves.
-class Attention {
+struct Prompt {
+  explicit Prompt(int tokens)
+      : n(tokens),
+        q(RandomRows(n, kHeads, 1)),
+        k(RandomRows(n, kKvHeads, 2)),
+        v(RandomRows(n, kKvHeads, 3)) {}
+  int n;
+  std::vector<float> q, k, v;
+};
+
+// The fastest dense attention of LibTorch on the CPU: heads first, keys and values per query head.
+class Dense {
  public:
-  explicit Attention(int n)
-      : q_(RandomRows(n, kHeads, 1)),
-        k_(RandomRows(n, kKvHeads, 2)),
-        v_(RandomRows(n, kKvHeads, 3)),
-        position_(n),
-        end_(n, std::numeric_limits<int32_t>::max()),
-        offsets_{0, n},
-        out_(q_.size(), 1.0f),
-        lse_(static_cast<size_t>(n) * kHeads, 1.0f) {
+  explicit Dense(const Prompt& prompt)
+      : q_(HeadsFirst(prompt.q, prompt.n, kHeads)),
+        k_(HeadsFirst(prompt.k, prompt.n, kKvHeads).repeat_interleave(kHeads / kKvHeads, 1)),
+        v_(HeadsFirst(prompt.v, prompt.n, kKvHeads).repeat_interleave(kHeads / kKvHeads, 1)) {}
+
+  void Run() { at::scaled_dot_product_attention(q_, k_, v_, {}, 0.0, /*is_causal=*/true, kScale); }
+
+ private:
+  static at::Tensor HeadsFirst(const std::vector<float>& rows, int n, int heads) {
+    const auto options = at::TensorOptions().dtype(at::kFloat).device(at::kCPU);
+    at::Tensor tensor = at::empty({1, n, heads, kHeadDim}, options);
+    std::copy(rows.begin(), rows.end(), tensor.mutable_data_ptr<float>());
+    return tensor.transpose(1, 2).contiguous();
+  }
+
+  at::Tensor q_, k_, v_;
+};
+
+// All steps of a layer; the rows that attend are the last ones, as many as r says.
+class Sparse {
+ public:
+  Sparse(const Prompt& prompt, double r)
+      : prompt_(prompt),
+        kept_(static_cast<int>(std::lround(r * prompt.n))),
+        limit_(kProbes),
+        seen_(prompt.n),
+        mass_(prompt.n, 1),
+        keep_(prompt.n, 1),
+        index_(kept_),
+        position_(kept_),
+        end_(kept_, std::numeric_limits<int32_t>::max()),
+        offsets_{0, kept_},
+        q_(static_cast<size_t>(kept_) * kHeads * kHeadDim),
+        k_(static_cast<size_t>(kept_) * kKvHeads * kHeadDim),
+        v_(k_.size()),
+        out_(q_.size()),
+        lse_(static_cast<size_t>(kept_) * kHeads) {
+    std::iota(limit_.begin(), limit_.end(), prompt.n - kProbes + 1);
+    for (int j = 0; j < prompt.n; ++j) seen_[j] = std::min(kProbes, prompt.n - j);
+    for (int i = 0; i < kept_; ++i) index_[i] = static_cast<int64_t>(i) * prompt.n / kept_;
     std::iota(position_.begin(), position_.end(), 0);
   }
 
   void Run() {
+    Select();
+    Gather(prompt_.q, kHeads, &q_);
+    Gather(prompt_.k, kKvHeads, &k_);
+    Gather(prompt_.v, kKvHeads, &v_);
+    Attend();
+  }
+
+ private:
+  void Select() {
+    kernels::ProbeMassParams mass;
+    mass.q = prompt_.q.data() + static_cast<size_t>(prompt_.n - kProbes) * kHeads * kHeadDim;
+    mass.k = prompt_.k.data();
+    mass.q_stride = kHeads * kHeadDim;
+    mass.k_stride = kKvHeads * kHeadDim;
+    mass.limit = limit_.data();
+    mass.num_probes = kProbes;
+    mass.num_keys = prompt_.n;
+    mass.num_heads = kHeads;
+    mass.num_kv_heads = kKvHeads;
+    mass.head_dim = kHeadDim;
+    mass.scale = kScale;
+    kernels::ProbeMass(kCpu, mass, mass_.data(), nullptr, nullptr);
+    kernels::TopPParams top_p;
+    top_p.mass = mass_.data();
+    top_p.seen = seen_.data();
+    top_p.num_keys = prompt_.n;
+    top_p.num_heads = kHeads;
+    top_p.p = 0.9;
+    kernels::TopPResult result;
+    kernels::TopPSelect(kCpu, top_p, keep_.data(), nullptr, &result, nullptr);
+  }
+
+  void Gather(const std::vector<float>& rows, int heads, std::vector<float>* out) {
+    kernels::GatherRows(kCpu, rows.data(), index_.data(), kept_,
+                        static_cast<int64_t>(heads) * kHeadDim * sizeof(float), out->data(),
+                        nullptr);
+  }
+
+  void Attend() {
     kernels::RaggedAttentionParams params;
     params.q = q_.data();
     params.k = k_.data();
@@ -57,96 +143,46 @@ class Attention {
     params.num_heads = kHeads;
     params.num_kv_heads = kKvHeads;
     params.head_dim = kHeadDim;
-    params.scale = 1.0f / std::sqrt(static_cast<float>(kHeadDim));
-    kernels::RaggedAttention(kernels::Backend::kCpu, params, out_.data(), lse_.data(), 0, kKvHeads,
-                             nullptr);
+    params.scale = kScale;
+    kernels::RaggedAttention(kCpu, params, out_.data(), lse_.data(), 0, kKvHeads, nullptr);
   }
 
- private:
-  std::vector<float> q_, k_, v_;
-  std::vector<int32_t> position_, end_, offsets_;
-  std::vector<float> out_, lse_;
-};
-
-// Mass of all n keys under the last probes, then the choice of the kept ones.
-class Selection {
- public:
-  explicit Selection(int n)
-      : n_(n),
-        q_(RandomRows(kProbes, kHeads, 4)),
-        k_(RandomRows(n, kKvHeads, 5)),
-        limit_(kProbes),
-        seen_(n),
-        mass_(n, 1),
-        keep_(n, 1) {
-    std::iota(limit_.begin(), limit_.end(), n - kProbes + 1);
-    for (int j = 0; j < n; ++j) seen_[j] = std::min(kProbes, n - j);
-  }
-
-  void Run() {
-    kernels::ProbeMassParams mass;
-    mass.q = q_.data();
-    mass.k = k_.data();
-    mass.q_stride = kHeads * kHeadDim;
-    mass.k_stride = kKvHeads * kHeadDim;
-    mass.limit = limit_.data();
-    mass.num_probes = kProbes;
-    mass.num_keys = n_;
-    mass.num_heads = kHeads;
-    mass.num_kv_heads = kKvHeads;
-    mass.head_dim = kHeadDim;
-    mass.scale = 1.0f / std::sqrt(static_cast<float>(kHeadDim));
-    kernels::ProbeMass(kernels::Backend::kCpu, mass, mass_.data(), nullptr, nullptr);
-    kernels::TopPParams top_p;
-    top_p.mass = mass_.data();
-    top_p.seen = seen_.data();
-    top_p.num_keys = n_;
-    top_p.num_heads = kHeads;
-    top_p.p = 0.9;
-    kernels::TopPResult result;
-    kernels::TopPSelect(kernels::Backend::kCpu, top_p, keep_.data(), nullptr, &result, nullptr);
-  }
-
- private:
-  const int n_;
-  std::vector<float> q_, k_;
+  const Prompt& prompt_;
+  const int kept_;
   std::vector<int32_t> limit_, seen_;
   std::vector<int64_t> mass_;
   std::vector<uint8_t> keep_;
+  std::vector<int64_t> index_;
+  std::vector<int32_t> position_, end_, offsets_;
+  std::vector<float> q_, k_, v_, out_, lse_;
 };
 
-double Seconds(const std::function<void()>& run) {
-  const auto start = std::chrono::steady_clock::now();
-  run();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double Median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
-}
-
-void Measure(int n, double kept_ratio) {
-  Attention dense(n), sparse(static_cast<int>(std::lround(kept_ratio * n)));
-  Selection selection(n);
-  std::vector<double> ratios, dense_seconds;
+void Measure(const Prompt& prompt, double r) {
+  Dense dense(prompt);
+  Sparse sparse(prompt, r);
+  dense.Run();
+  sparse.Run();
+  std::vector<double> ratios, dense_seconds, sparse_seconds;
   for (int round = 0; round < kRounds; ++round) {
     dense_seconds.push_back(Seconds([&] { dense.Run(); }));
-    const double sparse_seconds = Seconds([&] {
-      selection.Run();
-      sparse.Run();
-    });
-    ratios.push_back(sparse_seconds / dense_seconds.back());
+    sparse_seconds.push_back(Seconds([&] { sparse.Run(); }));
+    ratios.push_back(dense_seconds.back() / sparse_seconds.back());
   }
-  absl::PrintF("%6d %10.2f %12.4f %14.3f\n", n, kept_ratio, Median(dense_seconds), Median(ratios));
+  const double limit = 1 / (r * r + static_cast<double>(kProbes) / prompt.n);
+  std::optional<double> target;
+  if (r >= 0.25 && prompt.n >= 4096) target = 0.85 * limit;
+  Report({absl::StrFormat("sparse_prefill_n%d_r%g", prompt.n, r), Median(sparse_seconds),
+          Median(dense_seconds), Median(ratios), target, limit, "s"});
 }
 
 }  // namespace
 }  // namespace ziprl
 
 int main() {
-  absl::PrintF("%6s %10s %12s %14s\n", "tokens", "kept", "dense [s]", "sparse/dense");
-  for (int n : {256, 1024, 2048}) {
-    for (double kept_ratio : {0.8, 0.5, 0.25}) ziprl::Measure(n, kept_ratio);
+  at::set_num_threads(1);
+  const at::NoGradGuard no_grad;
+  for (int n : {1024, 2048, 4096, 8192, 16384}) {
+    const ziprl::Prompt prompt(n);
+    for (double r : {0.8, 0.5, 0.25, 0.1}) ziprl::Measure(prompt, r);
   }
 }

@@ -1,12 +1,9 @@
 // Tokenisation with the published Qwen2 vocabulary against the `tokenizers` library, one thread
-// each, a JSON line per kind of text: bytes, MB/s of both, ratio (of medians over rounds that take
-// turns). Usage: bench_tokenizer [PYTHON], from the repository's root.
+// each, over rounds that take turns. Usage: bench_tokenizer [PYTHON], from the repository's root.
 #include "model/tokenizer.h"
 
 #include <stdlib.h>
 
-#include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -17,20 +14,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "tests/bench/report.h"
 
 namespace ziprl {
 namespace {
 
 constexpr int kTurns = 5, kRoundsPerTurn = 2;
-
-double SecondsSince(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double Median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
-}
 
 [[noreturn]] void Die(const std::string& why) {
   absl::FPrintF(stderr, "bench_tokenizer: %s\n", why);
@@ -55,13 +44,11 @@ void Rival(const std::string& rival, const std::string& arguments, std::vector<d
 void BenchLoad(const std::string& rival, const std::string& dir) {
   std::vector<double> ours, theirs;
   for (int turn = 0; turn < kTurns; ++turn) {
-    const auto start = std::chrono::steady_clock::now();
-    Load(dir);
-    ours.push_back(SecondsSince(start));
+    ours.push_back(Seconds([&] { Load(dir); }));
     Rival(rival, absl::StrCat("load ", dir, " 1"), &theirs);
   }
-  absl::PrintF("{\"case\": \"load\", \"ours_ms\": %.0f, \"rival_ms\": %.0f, \"ratio\": %.2f}\n",
-               1e3 * Median(ours), 1e3 * Median(theirs), Median(theirs) / Median(ours));
+  Report({"tokenizer_load", Median(ours), Median(theirs), Median(theirs) / Median(ours),
+          std::nullopt, std::nullopt, "s"});
 }
 
 void BenchCase(const Tokenizer& tokenizer, const std::string& rival, const std::string& dir,
@@ -75,20 +62,17 @@ void BenchCase(const Tokenizer& tokenizer, const std::string& rival, const std::
   std::vector<double> ours, theirs;
   for (int turn = 0; turn < kTurns; ++turn) {
     for (int round = 0; round < kRoundsPerTurn; ++round) {
-      const auto start = std::chrono::steady_clock::now();
       size_t ids = 0;
-      for (const std::string& text : texts) ids += tokenizer.Encode(text).size();
-      ours.push_back(SecondsSince(start));
+      ours.push_back(Seconds([&] {
+        for (const std::string& text : texts) ids += tokenizer.Encode(text).size();
+      }));
       if (ids == 0) Die("no ids");
     }
     Rival(rival, absl::StrCat("run ", dir, " ", name, " ", kRoundsPerTurn), &theirs);
   }
   const double mb = 1e-6 * static_cast<double>(bytes);
-  absl::PrintF(
-      "{\"case\": \"%s\", \"bytes\": %d, \"ours_mb_per_s\": %.2f, \"rival_mb_per_s\": %.2f, "
-      "\"ratio\": %.2f}\n",
-      name, bytes, mb / Median(ours), mb / Median(theirs), Median(theirs) / Median(ours));
-  std::fflush(stdout);
+  Report({"tokenize_" + name, mb / Median(ours), mb / Median(theirs), Median(theirs) / Median(ours),
+          2, std::nullopt, "MB/s"});
 }
 
 }  // namespace

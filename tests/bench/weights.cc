@@ -1,17 +1,16 @@
-// How fast weights travel, and what a delta saves. Prints one JSON line per case: bytes of the
-// weights, median seconds, GB/s of weights (1e9 bytes), and for deltas their size. Argument: MiB of
-// weights (default 512).
-//   memory_copy                          what this machine can do now, to compare with
+// How fast weights travel (GB/s of weights, 1e9 bytes, against a plain copy in memory on both
+// cores), and what a delta saves (bytes against the full weights'). Argument: MiB of weights
+// (default 512).
 //   shared_memory_publish, _map, _copy   one side each; shared_memory = publish + map, the whole
 //   way grpc, grpc_delta                     server and client in this process, over the loopback
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -23,23 +22,13 @@
 #include "proto/weights/shared_memory_reader.h"
 #include "proto/weights/weight_client.h"
 #include "proto/weights/weight_server.h"
+#include "tests/bench/report.h"
 
 namespace ziprl {
 namespace {
 
 constexpr int kRounds = 5, kThreads = 2;
 constexpr double kChanged = 0.01;  // of the bf16 words, per step
-
-double Seconds(const std::function<void()>& run) {
-  const auto start = std::chrono::steady_clock::now();
-  run();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double Median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
-}
 
 void Require(const absl::Status& status) {
   if (status.ok()) return;
@@ -59,12 +48,18 @@ uint64_t Mix(uint64_t x) {
   return x ^ (x >> 31);
 }
 
-void Print(const char* name, uint64_t bytes, std::vector<double> seconds,
-           const std::string& more = "") {
-  const double median = Median(std::move(seconds));
-  absl::PrintF("{\"case\": \"%s\", \"bytes\": %d, \"seconds\": %.4f, \"gb_per_s\": %.2f%s}\n", name,
-               bytes, median, static_cast<double>(bytes) / median * 1e-9, more);
-  std::fflush(stdout);
+// GB/s (1e9 bytes) of weights. `copy_s`: seconds that a plain copy of them takes here and now.
+void Print(const char* name, uint64_t bytes, std::vector<double> seconds, double copy_s,
+           std::optional<double> target = std::nullopt) {
+  const double median = Median(std::move(seconds)), gb = static_cast<double>(bytes) * 1e-9;
+  Report({absl::StrCat("weights_", name), gb / median, gb / copy_s, copy_s / median, std::nullopt,
+          std::nullopt, "GB/s"});
+}
+
+void PrintSaved(const char* name, uint64_t bytes, uint64_t delta) {
+  const double full = static_cast<double>(bytes), ratio = full / static_cast<double>(delta);
+  Report({absl::StrCat("weights_", name), static_cast<double>(delta), full, ratio, std::nullopt,
+          1 / (2 * kChanged), "bytes"});
 }
 
 // Versions 1, 2, ... of one set of bf16 weights, each a small step from the one before.
@@ -114,21 +109,23 @@ class Weights {
   WeightSnapshot::Ptr live_;
 };
 
-void BenchMemory(const Weights& weights) {
+// Seconds of a plain copy.
+double BenchMemory(const Weights& weights) {
   const std::string_view bytes = weights.live()->bytes();
   WeightBufferPool pool;
-  const std::shared_ptr<char> copy = Require(pool.Take(bytes.size()));
-  ParallelCopy(bytes, copy.get(), kThreads);
+  const std::shared_ptr<char> to = Require(pool.Take(bytes.size()));
+  ParallelCopy(bytes, to.get(), kThreads);
   std::vector<double> copy_s, checksum_s;
   for (int round = 0; round < kRounds; ++round) {
-    copy_s.push_back(Seconds([&] { ParallelCopy(bytes, copy.get(), kThreads); }));
+    copy_s.push_back(Seconds([&] { ParallelCopy(bytes, to.get(), kThreads); }));
     checksum_s.push_back(Seconds([&] { Require(weights.live()->Verify(kThreads)); }));
   }
-  Print("memory_copy", bytes.size(), copy_s);
-  Print("checksum", bytes.size(), checksum_s);
+  const double copy = Median(copy_s);
+  Print("checksum", bytes.size(), checksum_s, copy);
+  return copy;
 }
 
-void BenchSharedMemory(const Weights& weights) {
+void BenchSharedMemory(const Weights& weights, double memory_copy) {
   const std::string job = absl::StrCat("bench_", getpid());
   auto publisher = Require(SharedMemoryPublisher::Create(job, kThreads));
   const auto read = [&](SharedMemoryReader& reader) {
@@ -147,13 +144,13 @@ void BenchSharedMemory(const Weights& weights) {
     whole_s.push_back(publish + mapped);
   }
   const uint64_t bytes = weights.live()->bytes().size();
-  Print("shared_memory_publish", bytes, publish_s);
-  Print("shared_memory_map", bytes, map_s);
-  Print("shared_memory_copy", bytes, copy_s);
-  Print("shared_memory", bytes, whole_s);
+  Print("shared_memory_publish", bytes, publish_s, memory_copy);
+  Print("shared_memory_map", bytes, map_s, memory_copy);
+  Print("shared_memory_copy", bytes, copy_s, memory_copy);
+  Print("shared_memory", bytes, whole_s, memory_copy);
 }
 
-void BenchDelta(Weights& weights) {
+void BenchDelta(Weights& weights, double memory_copy) {
   WeightBufferPool pool;
   std::vector<double> encode_s, apply_s;
   std::optional<std::string> delta;
@@ -163,14 +160,12 @@ void BenchDelta(Weights& weights) {
     apply_s.push_back(Seconds([&] { Require(ApplyDelta(*base, delta.value(), &pool, kThreads)); }));
   }
   const uint64_t bytes = weights.live()->bytes().size();
-  const std::string more =
-      absl::StrFormat(", \"changed\": %.2f, \"delta_bytes\": %d, \"saved_bytes\": %d", kChanged,
-                      delta->size(), bytes - delta->size());
-  Print("delta_encode", bytes, encode_s, more);
-  Print("delta_apply", bytes, apply_s, more);
+  Print("delta_encode", bytes, encode_s, memory_copy);
+  Print("delta_apply", bytes, apply_s, memory_copy);
+  PrintSaved("delta_size", bytes, delta->size());
 }
 
-void BenchGrpc(Weights& weights) {
+void BenchGrpc(Weights& weights, double memory_copy) {
   WeightStore store;
   WeightService service(&store, {});
   WeightServer handler(&service);
@@ -192,10 +187,10 @@ void BenchGrpc(Weights& weights) {
     full_s.push_back(full);
     delta_s.push_back(delta);
   }
-  Print("grpc", have->bytes().size(), full_s);
-  Print("grpc_delta", have->bytes().size(), delta_s,
-        absl::StrFormat(", \"delta_bytes\": %d, \"saved_bytes\": %d", stats.received_bytes,
-                        stats.full_bytes - stats.received_bytes));
+  const uint64_t bytes = have->bytes().size();
+  Print("grpc", bytes, full_s, memory_copy);
+  Print("grpc_delta", bytes, delta_s, memory_copy);
+  PrintSaved("grpc_delta_size", stats.full_bytes, stats.received_bytes);
 }
 
 }  // namespace
@@ -203,8 +198,8 @@ void BenchGrpc(Weights& weights) {
 
 int main(int argc, char** argv) {
   ziprl::Weights weights(argc > 1 ? std::max(8, std::atoi(argv[1])) : 512);
-  ziprl::BenchMemory(weights);
-  ziprl::BenchSharedMemory(weights);
-  ziprl::BenchDelta(weights);
-  ziprl::BenchGrpc(weights);
+  const double memory_copy = ziprl::BenchMemory(weights);
+  ziprl::BenchSharedMemory(weights, memory_copy);
+  ziprl::BenchDelta(weights, memory_copy);
+  ziprl::BenchGrpc(weights, memory_copy);
 }

@@ -1,0 +1,52 @@
+"""What the comparisons share: the model and rows that both sides get, one JSON line per case from rounds in which they
+took turns.
+
+A ratio says how many times better ours is: ours / rival of rates, rival / ours of seconds and bytes. The line gives the
+medians of both sides and the median of the rounds' ratios.
+"""
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ZIPRL = "build/bin/ziprl"
+ROUNDS = 5
+
+
+def machine():
+    name = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")),
+                platform.machine())
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def environment():
+    return dict(os.environ, OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", HF_HUB_OFFLINE="1")
+
+
+def run(command):
+    done = subprocess.run(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        sys.exit(f"failed: {' '.join(command)}\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def prepare(work, size):
+    easy_vqa = subprocess.check_output(
+        [".venv/bin/python", "-c", "import easy_vqa, os; print(os.path.dirname(easy_vqa.__file__))"], text=True).strip()
+    run([ZIPRL, "data", "import", "easy-vqa", "--from", f"{easy_vqa}/data", "--out", f"{work}/data"])
+    run([ZIPRL, "init", f"{HERE}/models/{size}.json", f"{work}/model", "--corpus", f"{work}/data/train.jsonl",
+         "--seed", "1"])
+
+
+def report(name, pairs, target, unit, limit=None):
+    """pairs: (ours, rival), of which less is better; a unit with "/s" is a rate, of which more is."""
+    rate = "/s" in unit
+    ratios = [(a / b if rate else b / a) for a, b in pairs]
+    print(json.dumps({"name": name, "ours": round(statistics.median(a for a, _ in pairs), 5),
+                      "rival": round(statistics.median(b for _, b in pairs), 5),
+                      "ratio": round(statistics.median(ratios), 3), "target": target, "limit": limit, "unit": unit,
+                      "machine": machine(), "ratios": [round(r, 3) for r in ratios]}))
+    sys.stdout.flush()

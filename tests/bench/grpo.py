@@ -1,0 +1,81 @@
+"""Whole GRPO steps against TRL's GRPOTrainer: the same random model, easy-VQA rows, 4 prompts x 8 samples, 32 forced
+tokens, beta 0, p = 1, one thread. usage: grpo.py SIZE DTYPE RIVAL_DTYPE PYTHON, from the repository's root
+
+Cases: grpo_SIZE (completions/s over whole steps, the first two left out), startup (seconds to the end of the first
+step, tiny only), memory_SIZE (peak resident bytes).
+"""
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from comparison import HERE, ROUNDS, ZIPRL, environment, prepare, report, run
+
+PROMPTS, SAMPLES, TOKENS, WARM_UP = 4, 8, 32, 2
+STEPS = {"tiny": 12, "100m": 4}
+TARGET = {"tiny": 5, "100m": 2.5, "100m_best": 4}
+
+
+class Ours:
+    def __init__(self, work, size, dtype):
+        self.work, self.size = work, size
+        self.settings = {
+            "model.path": f"{work}/model", "model.dtype": dtype, "data.train_files": f"[{work}/data/train.jsonl]",
+            "data.max_response_length": TOKENS, "data.shuffle": "false", "rollout.n": SAMPLES,
+            "rollout.ignore_eos": "true", "rollout.thresholds": "[1]", "rollout.rescore_interval": 0,
+            "algorithm.sparsity": "paper", "actor.global_batch_size": PROMPTS, "actor.optim.lr": "1e-5",
+            "trainer.threads": 1, "trainer.max_steps": STEPS[size], "trainer.logger": "[jsonl]"}
+
+    def __call__(self):
+        out = tempfile.mkdtemp(dir=self.work)
+        config, metrics = f"{out}/config.yaml", f"{out}/run/metrics.jsonl"
+        open(config, "w").close()
+        settings = [f"{key}={value}" for key, value in self.settings.items()] + [f"trainer.output_dir={out}/run"]
+        begun = time.perf_counter()
+        with open(f"{out}/log", "w") as log:
+            child = subprocess.Popen([ZIPRL, "train", config] + settings, env=environment(), stdout=log, stderr=log)
+        startup, ended = None, 0
+        while not ended:
+            ended, status, usage = os.wait4(child.pid, os.WNOHANG if startup is None else 0)
+            if startup is None and os.path.exists(metrics) and os.path.getsize(metrics):
+                startup = time.perf_counter() - begun
+            time.sleep(0.002)
+        if status != 0:
+            sys.exit(f"ziprl train failed:\n{open(f'{out}/log').read()[-2000:]}")
+        with open(metrics) as file:
+            seconds = [row["timing_s/step"] for row in map(json.loads, file) if "timing_s/step" in row]
+        assert len(seconds) == STEPS[self.size], seconds
+        shutil.rmtree(out)
+        return {"step": statistics.median(seconds[WARM_UP:]), "peak": usage.ru_maxrss * 1024, "startup": startup}
+
+
+class Trl:
+    def __init__(self, work, size, dtype, python):
+        self.command = [python, "-B", f"{HERE}/rival_trl.py", f"{work}/model", f"{work}/data/train.jsonl",
+                        str(STEPS[size]), str(TOKENS), dtype, "1"]
+
+    def __call__(self):
+        figures = json.loads(run(self.command).splitlines()[-1])
+        return {"step": statistics.median(figures["seconds"][WARM_UP:]), "peak": figures["peak"],
+                "startup": figures["startup"]}
+
+
+def main(size, dtype, rival_dtype, python):
+    name = size if dtype == rival_dtype == "fp32" else f"{size}_best"
+    with tempfile.TemporaryDirectory() as work:
+        prepare(work, size)
+        ours, trl = Ours(work, size, dtype), Trl(work, size, rival_dtype, python)
+        pairs = [(ours(), trl()) for _ in range(ROUNDS)]
+    completions = PROMPTS * SAMPLES
+    report(f"grpo_{name}", [(completions / a["step"], completions / b["step"]) for a, b in pairs], TARGET[name],
+           "completions/s")
+    report(f"memory_{name}", [(a["peak"] / 2**20, b["peak"] / 2**20) for a, b in pairs], 2, "MiB")
+    if size == "tiny":
+        report("startup", [(a["startup"], b["startup"]) for a, b in pairs], 4, "s")
+
+
+main(*sys.argv[1:])
