@@ -253,6 +253,33 @@ struct GatherFunction : Function<GatherFunction> {
   }
 };
 
+struct RepeatFunction : Function<RepeatFunction> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& index) {
+    ctx->save_for_backward({index});
+    ctx->saved_data["rows"] = x.size(0);
+    return Gathered(x, index);
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const at::Tensor grad = grads[0].contiguous(), index = ctx->get_saved_variables()[0];
+    std::vector<int64_t> shape = grad.sizes().vec();
+    shape[0] = ctx->saved_data["rows"].toInt();
+    const at::Tensor sum = at::zeros(shape, grad.options());
+    if (!FloatOnCpu(grad)) {
+      return {sum.index_put_(c10::List<std::optional<at::Tensor>>({index}), grad,
+                             /*accumulate=*/true),
+              at::Tensor()};
+    }
+    const int64_t* rows = index.const_data_ptr<int64_t>();
+    const int64_t cols = index.numel() == 0 ? 0 : grad.numel() / index.numel();
+    for (int64_t i = 0; i < index.numel(); ++i) {
+      float* to = MutableData(sum) + rows[i] * cols;
+      const float* from = Data(grad) + i * cols;
+      for (int64_t c = 0; c < cols; ++c) to[c] += from[c];
+    }
+    return {sum, at::Tensor()};
+  }
+};
+
 struct ScatterFunction : Function<ScatterFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& index,
                             int64_t num_rows) {
@@ -313,6 +340,10 @@ at::Tensor GatherRows(const at::Tensor& x, const at::Tensor& index) {
 
 at::Tensor ScatterRows(const at::Tensor& x, const at::Tensor& index, int64_t num_rows) {
   return ScatterFunction::apply(x, index, num_rows);
+}
+
+at::Tensor RepeatRows(const at::Tensor& x, const at::Tensor& index) {
+  return RepeatFunction::apply(x, index);
 }
 
 }  // namespace ziprl

@@ -79,5 +79,8 @@ LogprobResult TokenLogprob(const at::Tensor& hidden, const at::Tensor& weight,
 // other.
 at::Tensor GatherRows(const at::Tensor& x, const at::Tensor& index);
 at::Tensor ScatterRows(const at::Tensor& x, const at::Tensor& index, int64_t num_rows);
+// The same with an index in any order and with repetitions; gradients of a row are summed in the
+// order of the index.
+at::Tensor RepeatRows(const at::Tensor& x, const at::Tensor& index);
 
 }  // namespace ziprl

@@ -26,7 +26,8 @@ struct TrainSequence {
   // First row that does not see row r [N]; empty = every later row does. Branches that share a
   // prefix end where the next one begins.
   std::vector<int32_t> row_ends;
-  std::vector<MediaRef> media;  // images and videos in order of appearance
+  std::vector<int32_t> branches;  // first row of each branch (shared_prefix.h); none: one sequence
+  std::vector<MediaRef> media;    // images and videos in order of appearance
   int num_rows() const { return static_cast<int>(ids.size()); }
 };
 

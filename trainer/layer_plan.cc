@@ -1,5 +1,6 @@
 #include "trainer/layer_plan.h"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -10,6 +11,33 @@ namespace ziprl {
 namespace {
 
 constexpr int32_t kNever = std::numeric_limits<int32_t>::max();
+
+size_t PrefixRows(const LayerPlan& plan, int prefix) {
+  return std::lower_bound(plan.rows.begin(), plan.rows.end(), prefix) - plan.rows.begin();
+}
+
+// When branches see the i-th row of their prefix: from its own row on, until one evicts it; again
+// from the next branch on. `begins`: first row of each branch.
+void JoinPrefixRow(const std::vector<LayerPlan>& plans, const std::vector<int32_t>& begins,
+                   int prefix, size_t i, LayerPlan* out) {
+  const int32_t row = plans[0].rows[i];
+  int32_t from = row;
+  const auto until = [&](int32_t end) {
+    if (from == row) {
+      out->end.push_back(end);
+    } else {
+      out->again.push_back({row, from, end});
+    }
+  };
+  bool seen = true;
+  for (size_t b = 0; b < plans.size(); ++b) {
+    if (!seen) from = begins[b];
+    const int32_t end = plans[b].end[i];
+    seen = end == kNever;
+    if (!seen) until(end - prefix + begins[b]);
+  }
+  if (seen) until(kNever);
+}
 
 }  // namespace
 
@@ -85,6 +113,34 @@ absl::StatusOr<LayerPlan> ReplayPlan(const KeptSets& kept, int layer, int prompt
     ZIPRL_RETURN_IF_ERROR(builder.Evict(event * rescore_interval, kept.events[event][layer]));
   }
   return std::move(builder).Finish();
+}
+
+absl::StatusOr<LayerPlan> JoinBranches(const std::vector<LayerPlan>& plans,
+                                       const std::vector<int>& num_rows, int prefix) {
+  const size_t shared = PrefixRows(plans[0], prefix);
+  std::vector<int32_t> begins = {prefix};
+  for (size_t b = 0; b < plans.size(); ++b) {
+    if (PrefixRows(plans[b], prefix) != shared ||
+        !std::equal(plans[b].rows.begin(), plans[b].rows.begin() + shared, plans[0].rows.begin())) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("branch ", b, " keeps other rows of the first ", prefix, " than branch 0"));
+    }
+    begins.push_back(begins.back() + num_rows[b] - prefix);
+  }
+  LayerPlan out;
+  out.rows.assign(plans[0].rows.begin(), plans[0].rows.begin() + shared);
+  for (size_t i = 0; i < shared; ++i) JoinPrefixRow(plans, begins, prefix, i, &out);
+  std::stable_sort(out.again.begin(), out.again.end(),
+                   [](const auto& a, const auto& b) { return a.from < b.from; });
+  for (size_t b = 0; b < plans.size(); ++b) {
+    const int32_t shift = begins[b] - prefix;
+    for (size_t i = shared; i < plans[b].rows.size(); ++i) {
+      out.rows.push_back(plans[b].rows[i] + shift);
+      out.end.push_back(plans[b].end[i] == kNever ? begins[b + 1] : plans[b].end[i] + shift);
+    }
+  }
+  out.all_rows = static_cast<int32_t>(out.rows.size()) == begins.back();
+  return out;
 }
 
 double Jaccard(const Bitmap& a, const Bitmap& b) {

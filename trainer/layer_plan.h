@@ -18,6 +18,12 @@ struct LayerPlan {
   std::vector<int32_t>
       end;                // first row that does not see rows[i]; INT32_MAX if every later one does
   bool all_rows = false;  // rows is 0, 1, ..., num_rows - 1
+
+  // A key that rows before `from` no longer saw, seen again by rows [from, end).
+  struct Again {
+    int32_t row, from, end;
+  };
+  std::vector<Again> again;  // ascending by from, then row
 };
 
 // Builds a plan event by event, as the engine's cache went.
@@ -52,6 +58,12 @@ int NumRescores(int prompt_length, int num_rows, int rescore_interval);
 // InvalidArgument names event, layer and sizes that do not fit.
 absl::StatusOr<LayerPlan> ReplayPlan(const KeptSets& kept, int layer, int prompt_length,
                                      int num_rows, int rescore_interval);
+
+// Plans of sequences that share their first `prefix` rows, as one plan of branches behind these
+// (shared_prefix.h): a branch sees the prefix as long as its own plan says. InvalidArgument: the
+// plans do not agree on the prefix's rows.
+absl::StatusOr<LayerPlan> JoinBranches(const std::vector<LayerPlan>& plans,
+                                       const std::vector<int>& num_rows, int prefix);
 
 // |A and B| / |A or B|; 1 for two empty sets, 0 for sets over different sizes.
 double Jaccard(const Bitmap& a, const Bitmap& b);

@@ -217,12 +217,12 @@ class GrpoLearner : public Learner {
   }
 
   // This rank's units. Alone: all of them.
-  std::vector<TrainUnit> Units(const StepData& data) {
+  std::vector<TrainUnit> Units(StepData& data) {
     UnitLimits limits;
     limits.workers = std::max(workers_, SizeOf(communicator_));
     limits.pack_tokens = config_.actor.max_tokens_per_micro_batch;
     limits.single = config_.trainer.deterministic;
-    std::vector<TrainUnit> units = MakeUnits(data.sequences(), limits);
+    std::vector<TrainUnit> units = data.Share(limits);
     runner_.pass().recompute =
         RecomputeLayers(config_.actor.recompute, *model_, data.sequences(), units, workers_);
     if (zero_ == nullptr) return units;

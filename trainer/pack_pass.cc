@@ -17,6 +17,37 @@ at::Tensor Rows(const at::Tensor& x, const at::Tensor& rows) {
   return GatherRows(x.flatten(1), rows).view({rows.size(0), x.size(1), x.size(2)});
 }
 
+at::Tensor Repeated(const at::Tensor& x, const at::Tensor& rows) {
+  return RepeatRows(x.flatten(1), rows).view({rows.size(0), x.size(1), x.size(2)});
+}
+
+// Keys of a pack, in the order of the rows from which they are seen.
+struct KeyList {
+  std::vector<int64_t> rows;
+  std::vector<int32_t> positions, ends, offsets = {0};
+
+  void Add(const LayerPlan& plan, int64_t first_row) {
+    auto again = plan.again.begin();
+    for (size_t i = 0; i < plan.rows.size(); ++i) {
+      for (; again != plan.again.end() && again->from <= plan.rows[i]; ++again) {
+        AddKey(first_row + again->row, again->from, again->end);
+      }
+      AddKey(first_row + plan.rows[i], plan.rows[i], plan.end[i]);
+    }
+    for (; again != plan.again.end(); ++again) {
+      AddKey(first_row + again->row, again->from, again->end);
+    }
+    offsets.push_back(static_cast<int32_t>(rows.size()));
+  }
+
+ private:
+  void AddKey(int64_t row, int32_t position, int32_t end) {
+    rows.push_back(row);
+    positions.push_back(position);
+    ends.push_back(end);
+  }
+};
+
 std::vector<LayerPlan> DensePlans(const std::vector<const TrainSequence*>& sequences) {
   std::vector<LayerPlan> plans;
   for (const TrainSequence* s : sequences) {
@@ -148,9 +179,12 @@ absl::StatusOr<at::Tensor> PackPass::RunLayer(int layer, const at::Tensor& x, bo
                                              qkv.k.narrow(0, from, count), &tape.outputs));
     }
   }
-  const at::Tensor& rows = tape.geometry.rows;
-  const at::Tensor attention = RaggedAttention(Rows(qkv.q, rows), Rows(qkv.k, rows),
-                                               Rows(qkv.v, rows), tape.geometry.visibility);
+  const at::Tensor &rows = tape.geometry.rows, &keys = tape.geometry.keys;
+  const auto key_rows = [&](const at::Tensor& x) {
+    return keys.defined() ? Repeated(x, keys) : Rows(x, rows);
+  };
+  const at::Tensor attention = RaggedAttention(Rows(qkv.q, rows), key_rows(qkv.k), key_rows(qkv.v),
+                                               tape.geometry.visibility);
   return FinishLayer(arch_, weights, x, attention.flatten(1), rows, config_.compute);
 }
 
@@ -171,20 +205,25 @@ absl::Status PackPass::PlanLayer(int layer, const Qkv& qkv) {
 
 PackPass::Geometry PackPass::MakeGeometry(const std::vector<LayerPlan>& plans) const {
   std::vector<int64_t> rows;
-  std::vector<int32_t> positions, ends, offsets = {0};
-  bool all_rows = true;
+  std::vector<int32_t> positions, offsets = {0};
+  KeyList keys;
+  bool all_rows = true, again = false;
   for (size_t s = 0; s < plans.size(); ++s) {
     for (int32_t r : plans[s].rows) rows.push_back(offsets_[s] + r);
     positions.insert(positions.end(), plans[s].rows.begin(), plans[s].rows.end());
-    ends.insert(ends.end(), plans[s].end.begin(), plans[s].end.end());
     offsets.push_back(static_cast<int32_t>(rows.size()));
+    keys.Add(plans[s], offsets_[s]);
     all_rows = all_rows && plans[s].all_rows;
+    again = again || !plans[s].again.empty();
   }
   Geometry out;
   if (!all_rows) out.rows = LongTensor(rows, device_.device);
-  out.visibility.q_pos = out.visibility.k_pos = IntTensor(positions, device_.device);
-  out.visibility.k_end = IntTensor(ends, device_.device);
-  out.visibility.q_offsets = out.visibility.k_offsets = IntTensor(offsets, device_.device);
+  if (again) out.keys = LongTensor(keys.rows, device_.device);
+  out.visibility.q_pos = IntTensor(positions, device_.device);
+  out.visibility.q_offsets = IntTensor(offsets, device_.device);
+  out.visibility.k_pos = IntTensor(keys.positions, device_.device);
+  out.visibility.k_offsets = IntTensor(keys.offsets, device_.device);
+  out.visibility.k_end = IntTensor(keys.ends, device_.device);
   return out;
 }
 

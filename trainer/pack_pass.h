@@ -37,8 +37,8 @@ class LayerPolicy {
  public:
   virtual ~LayerPolicy() = default;
 
-  // Plan of sequence `s` (index in the pack). q [N, H, D], k [N, Hk, D]: its rows, without
-  // gradient.
+  // Plan of sequence `s` (index in the pack), of all its branches. q [N, H, D], k [N, Hk, D]: its
+  // rows, without gradient.
   virtual absl::StatusOr<LayerPlan> Plan(int layer, int s, const at::Tensor& q,
                                          const at::Tensor& k) = 0;
 
@@ -76,6 +76,7 @@ class PackPass {
  private:
   struct Geometry {
     at::Tensor rows;  // int64 rows of the pack that attend; undefined = every row
+    at::Tensor keys;  // rows that are attended to; undefined = those that attend
     Visibility visibility;
   };
   struct Tape {

@@ -49,97 +49,129 @@ std::vector<uint8_t> VisualMask(const Architecture& arch, const std::vector<int3
 SelectionPolicy::SelectionPolicy(const SelectionRules& rules,
                                  std::vector<const TrainSequence*> sequences,
                                  std::vector<SelectionTask*> tasks)
-    : rules_(rules), sequences_(std::move(sequences)), tasks_(std::move(tasks)) {
-  for (size_t s = 0; s < sequences_.size(); ++s) {
-    SelectionTask& task = *tasks_[s];
+    : rules_(rules), sequences_(std::move(sequences)) {
+  auto next = tasks.begin();
+  for (const TrainSequence* sequence : sequences_) {
+    const int shared = sequence->prompt_length - 1;
+    std::vector<int32_t> begins = sequence->branches;
+    if (begins.empty()) begins = {shared};
+    begins.push_back(sequence->num_rows());
+    branches_.emplace_back();
+    for (size_t b = 0; b + 1 < begins.size(); ++b) {
+      branches_.back().push_back({*next++, begins[b], begins[b + 1] - begins[b] + shared});
+    }
+    const SelectionTask& first = *branches_.back().front().task;
     Probes probes;
-    const std::vector<int32_t> drawn = DrawProbes(rules_.probes, task.is_visual, task.group_seed);
+    const std::vector<int32_t> drawn = DrawProbes(rules_.probes, first.is_visual, first.group_seed);
     probes.limit = drawn;
     for (int32_t& end : probes.limit) ++end;
-    probes.seen = SeenCounts(probes.limit, sequences_[s]->prompt_length);
-    probes.forced = ForcedMask(rules_.force, task.is_visual);
+    probes.seen = SeenCounts(probes.limit, sequence->prompt_length);
+    probes.forced = ForcedMask(rules_.force, first.is_visual);
     probes.index = LongTensor(Widen(drawn), rules_.device->device);
     probes.limits = IntTensor(probes.limit, rules_.device->device);
     probes_.push_back(std::move(probes));
-    task.max_drift = task.jaccard_sum = 0;
-    task.decisions = task.clipped = 0;
-    task.layer_loss.assign(rules_.num_layers, 0.0);
-    task.soft_count.assign(rules_.num_layers, 0.0);
-    task.jaccard_count = 0;
-    task.used = KeptSets();
-    task.old_logprob.resize(rules_.num_layers);
+  }
+  for (SelectionTask* task : tasks) {
+    task->max_drift = task->jaccard_sum = 0;
+    task->decisions = task->clipped = 0;
+    task->layer_loss.assign(rules_.num_layers, 0.0);
+    task->soft_count.assign(rules_.num_layers, 0.0);
+    task->jaccard_count = 0;
+    task->used = KeptSets();
+    task->old_logprob.resize(rules_.num_layers);
   }
 }
 
 absl::StatusOr<LayerPlan> SelectionPolicy::Plan(int layer, int s, const at::Tensor& q,
                                                 const at::Tensor& k) {
-  SelectionTask& task = *tasks_[s];
+  LayerRows rows{layer, s, q, k};
+  std::vector<LayerPlan> plans;
+  std::vector<int> num_rows;
+  for (const Branch& branch : branches_[s]) {
+    ZIPRL_ASSIGN_OR_RETURN(LayerPlan plan, BranchPlan(branch, &rows));
+    plans.push_back(std::move(plan));
+    num_rows.push_back(branch.num_rows);
+  }
+  if (plans.size() == 1) return std::move(plans[0]);
+  return JoinBranches(plans, num_rows, sequences_[s]->prompt_length - 1);
+}
+
+absl::StatusOr<LayerPlan> SelectionPolicy::BranchPlan(const Branch& branch, LayerRows* rows) const {
+  SelectionTask& task = *branch.task;
   if (!rules_.recompute) {
     if (task.monitor) {
-      ZIPRL_RETURN_IF_ERROR(SelectAgain(layer, s, q, k).status());
-      Compare(layer, &task);
+      ZIPRL_RETURN_IF_ERROR(SelectAgain(branch, rows).status());
+      Compare(rows->layer, &task);
     }
-    return ReplayPlan(task.completion->kept, layer, sequences_[s]->prompt_length,
-                      sequences_[s]->num_rows(), rules_.rescore_interval);
+    return ReplayPlan(task.completion->kept, rows->layer, sequences_[rows->s]->prompt_length,
+                      branch.num_rows, rules_.rescore_interval);
   }
-  ZIPRL_ASSIGN_OR_RETURN(LayerPlan plan, SelectAgain(layer, s, q, k));
-  Compare(layer, &task);
+  ZIPRL_ASSIGN_OR_RETURN(LayerPlan plan, SelectAgain(branch, rows));
+  Compare(rows->layer, &task);
   return plan;
 }
 
-MassResult SelectionPolicy::PromptMass(int s, const at::Tensor& q, const at::Tensor& k) const {
-  return ProbeMass(TakeRows(q, probes_[s].index), k.narrow(0, 0, sequences_[s]->prompt_length),
-                   probes_[s].limits);
+const MassResult& SelectionPolicy::PromptMass(LayerRows* rows) const {
+  if (!rows->mass.has_value()) {
+    const Probes& probes = probes_[rows->s];
+    rows->mass = ProbeMass(TakeRows(rows->q, probes.index),
+                           rows->k.narrow(0, 0, sequences_[rows->s]->prompt_length), probes.limits);
+  }
+  return *rows->mass;
 }
 
-absl::StatusOr<LayerPlan> SelectionPolicy::SelectAgain(int layer, int s, const at::Tensor& q,
-                                                       const at::Tensor& k) {
-  SelectionTask& task = *tasks_[s];
-  const TrainSequence& sequence = *sequences_[s];
-  const Probes& probes = probes_[s];
-  const int n = sequence.prompt_length;
+absl::StatusOr<LayerPlan> SelectionPolicy::SelectAgain(const Branch& branch,
+                                                       LayerRows* rows) const {
+  SelectionTask& task = *branch.task;
+  const Probes& probes = probes_[rows->s];
+  const int n = sequences_[rows->s]->prompt_length;
   const bool all = task.completion->p >= 1.0;
   Bitmap keep = AllSet(n);
   if (!all) {
     SelectionSpec spec{task.completion->p, rules_.stochastic, rules_.temperature,
                        task.completion->seed};
-    keep = SelectTokens(PromptMass(s, q, k), probes.seen, probes.forced, rules_.num_heads,
-                        static_cast<int>(probes.limit.size()), spec, layer)
+    keep = SelectTokens(PromptMass(rows), probes.seen, probes.forced, rules_.num_heads,
+                        static_cast<int>(probes.limit.size()), spec, rows->layer)
                .keep;
   }
-  LayerPlanBuilder builder(keep, sequence.num_rows());
-  Record(&task.used, 0, layer, rules_.num_layers, std::move(keep));
-  const int rescores = NumRescores(n, sequence.num_rows(), rules_.rescore_interval);
+  LayerPlanBuilder builder(keep, branch.num_rows);
+  Record(&task.used, 0, rows->layer, rules_.num_layers, std::move(keep));
+  const int rescores = NumRescores(n, branch.num_rows, rules_.rescore_interval);
   for (int event = 1; event <= rescores; ++event) {
     const int generated = event * rules_.rescore_interval;
     const std::vector<int32_t> cache = builder.CacheRows(generated);
     Bitmap held =
-        all ? AllSet(static_cast<int>(cache.size())) : Rescore(layer, s, cache, generated, q, k);
+        all ? AllSet(static_cast<int>(cache.size())) : Rescore(branch, *rows, cache, generated);
     ZIPRL_RETURN_IF_ERROR(builder.Evict(generated, held));
-    Record(&task.used, event, layer, rules_.num_layers, std::move(held));
+    Record(&task.used, event, rows->layer, rules_.num_layers, std::move(held));
   }
   return std::move(builder).Finish();
 }
 
-Bitmap SelectionPolicy::Rescore(int layer, int s, const std::vector<int32_t>& cache, int generated,
-                                const at::Tensor& q, const at::Tensor& k) const {
-  const int n = sequences_[s]->prompt_length;
+Bitmap SelectionPolicy::Rescore(const Branch& branch, const LayerRows& rows,
+                                const std::vector<int32_t>& cache, int generated) const {
+  const int n = sequences_[rows.s]->prompt_length;
   const int first = n + generated - rules_.rescore_interval;
   std::vector<int32_t> limit;
   for (int row = first; row < n + generated; ++row) {
     limit.push_back(
         static_cast<int32_t>(std::upper_bound(cache.begin(), cache.end(), row) - cache.begin()));
   }
+  const int32_t shift = branch.begin - (n - 1);  // of rows behind the prefix
   std::vector<uint8_t> visual;
-  for (int32_t row : cache) visual.push_back(row < n && tasks_[s]->is_visual[row]);
+  std::vector<int64_t> places;
+  for (int32_t row : cache) {
+    visual.push_back(row < n && branch.task->is_visual[row]);
+    places.push_back(row < n - 1 ? row : row + shift);
+  }
   const auto entries = static_cast<int>(cache.size());
-  const MassResult mass = ProbeMass(q.narrow(0, first, rules_.rescore_interval),
-                                    TakeRows(k, LongTensor(Widen(cache), rules_.device->device)),
+  const MassResult mass = ProbeMass(rows.q.narrow(0, first + shift, rules_.rescore_interval),
+                                    TakeRows(rows.k, LongTensor(places, rules_.device->device)),
                                     IntTensor(limit, rules_.device->device));
   SelectionSpec spec;
-  spec.p = tasks_[s]->completion->p;
+  spec.p = branch.task->completion->p;
   return SelectTokens(mass, SeenCounts(limit, entries), ForcedMask(rules_.force, visual),
-                      rules_.num_heads, static_cast<int>(limit.size()), spec, layer)
+                      rules_.num_heads, static_cast<int>(limit.size()), spec, rows.layer)
       .keep;
 }
 
@@ -154,30 +186,38 @@ void SelectionPolicy::Compare(int layer, SelectionTask* task) const {
 
 absl::Status SelectionPolicy::Outputs(int layer, int s, const at::Tensor& q, const at::Tensor& k,
                                       std::vector<LayerOutput>* outputs) {
-  const SelectionTask& task = *tasks_[s];
-  const bool surrogate = rules_.surrogate && task.correct;
-  if (task.completion->p >= 1.0 || !(rules_.stochastic || surrogate)) return absl::OkStatus();
-  if (rules_.stochastic && static_cast<int>(task.layer_advantage.size()) != rules_.num_layers) {
-    return absl::InvalidArgumentError(absl::StrCat("a sample has ", task.layer_advantage.size(),
-                                                   " layer advantages; the model has ",
-                                                   rules_.num_layers, " layers"));
+  LayerRows rows{layer, s, q, k};
+  for (const Branch& branch : branches_[s]) {
+    SelectionTask& task = *branch.task;
+    const bool surrogate = rules_.surrogate && task.correct;
+    if (task.completion->p >= 1.0 || !(rules_.stochastic || surrogate)) continue;
+    if (rules_.stochastic && static_cast<int>(task.layer_advantage.size()) != rules_.num_layers) {
+      return absl::InvalidArgumentError(absl::StrCat("a sample has ", task.layer_advantage.size(),
+                                                     " layer advantages; the model has ",
+                                                     rules_.num_layers, " layers"));
+    }
+    const LayerSelection selection = Select(task, &rows);
+    outputs->push_back(rules_.stochastic ? StochasticOutput(&task, selection, rows)
+                                         : SurrogateOutput(&task, selection, rows));
   }
-  const MassResult mass = PromptMass(s, q, k);
-  SelectionSpec spec;
-  spec.p = task.completion->p;
-  const LayerSelection selection =
-      SelectTokens({mass.a.detach(), mass.mass}, probes_[s].seen, probes_[s].forced,
-                   rules_.num_heads, static_cast<int>(probes_[s].limit.size()), spec, layer);
-  outputs->push_back(rules_.stochastic ? StochasticOutput(layer, s, mass, selection)
-                                       : SurrogateOutput(layer, s, mass, selection));
   return absl::OkStatus();
 }
 
-std::vector<float> SelectionPolicy::RecordedLogprob(int layer, int s) const {
-  const Completion& completion = *tasks_[s]->completion;
-  const std::vector<uint8_t>& forced = probes_[s].forced;
-  const Bitmap& keep = completion.kept.events[0][layer];
-  const uint16_t* z = completion.selection_logits.data() + layer * forced.size();
+LayerSelection SelectionPolicy::Select(const SelectionTask& task, LayerRows* rows) const {
+  const Probes& probes = probes_[rows->s];
+  const MassResult& mass = PromptMass(rows);
+  SelectionSpec spec;
+  spec.p = task.completion->p;
+  return SelectTokens({mass.a.detach(), mass.mass}, probes.seen, probes.forced, rules_.num_heads,
+                      static_cast<int>(probes.limit.size()), spec, rows->layer);
+}
+
+std::vector<float> SelectionPolicy::RecordedLogprob(const SelectionTask& task,
+                                                    const LayerRows& rows) const {
+  const Completion& completion = *task.completion;
+  const std::vector<uint8_t>& forced = probes_[rows.s].forced;
+  const Bitmap& keep = completion.kept.events[0][rows.layer];
+  const uint16_t* z = completion.selection_logits.data() + rows.layer * forced.size();
   std::vector<float> logprob(forced.size(), 0.0f);
   for (size_t j = 0; j < forced.size(); ++j) {
     if (forced[j]) continue;
@@ -187,38 +227,39 @@ std::vector<float> SelectionPolicy::RecordedLogprob(int layer, int s) const {
   return logprob;
 }
 
-LayerOutput SelectionPolicy::StochasticOutput(int layer, int s, const MassResult& mass,
-                                              const LayerSelection& selection) {
-  SelectionTask& task = *tasks_[s];
+LayerOutput SelectionPolicy::StochasticOutput(SelectionTask* task, const LayerSelection& selection,
+                                              const LayerRows& rows) const {
+  const std::vector<uint8_t>& forced = probes_[rows.s].forced;
   const at::Tensor logprob =
-      SelectionLogprob(mass.a, probes_[s].seen, probes_[s].forced, selection.score_threshold,
-                       task.completion->kept.events[0][layer], rules_.temperature);
+      SelectionLogprob(rows.mass->a, probes_[rows.s].seen, forced, selection.score_threshold,
+                       task->completion->kept.events[0][rows.layer], rules_.temperature);
   const std::vector<float> lp = HostFloats(logprob);
-  if (!task.stale && task.old_logprob[layer].empty()) task.old_logprob[layer] = lp;
-  const std::vector<float> recorded = task.stale ? RecordedLogprob(layer, s) : std::vector<float>();
-  const std::vector<float>& old = task.stale ? recorded : task.old_logprob[layer];
+  std::vector<float>& first = task->old_logprob[rows.layer];
+  if (!task->stale && first.empty()) first = lp;
+  const std::vector<float> recorded =
+      task->stale ? RecordedLogprob(*task, rows) : std::vector<float>();
+  const std::vector<float>& old = task->stale ? recorded : first;
   for (size_t j = 0; j < lp.size(); ++j) {
-    task.max_drift = std::max(task.max_drift, std::abs(static_cast<double>(lp[j]) - old[j]));
+    task->max_drift = std::max(task->max_drift, std::abs(static_cast<double>(lp[j]) - old[j]));
   }
   SelectionSums sums;
-  std::vector<float> grad = SelectionLoss(*rules_.algorithm, lp, old, probes_[s].forced,
-                                          task.layer_advantage[layer], rules_.samples, &sums);
+  std::vector<float> grad = SelectionLoss(*rules_.algorithm, lp, old, forced,
+                                          task->layer_advantage[rows.layer], rules_.samples, &sums);
   for (float& g : grad) g *= static_cast<float>(rules_.weight);
-  task.layer_loss[layer] = rules_.weight * sums.loss;
-  task.decisions += sums.decisions;
-  task.clipped += sums.clipped;
+  task->layer_loss[rows.layer] = rules_.weight * sums.loss;
+  task->decisions += sums.decisions;
+  task->clipped += sums.clipped;
   return {logprob, FloatTensor(grad, *rules_.device).to(logprob.scalar_type())};
 }
 
-LayerOutput SelectionPolicy::SurrogateOutput(int layer, int s, const MassResult& mass,
-                                             const LayerSelection& selection) {
-  SelectionTask& task = *tasks_[s];
-  const at::Tensor soft =
-      SoftCount(mass.a, static_cast<int>(probes_[s].limit.size()), selection.mass_threshold);
+LayerOutput SelectionPolicy::SurrogateOutput(SelectionTask* task, const LayerSelection& selection,
+                                             const LayerRows& rows) const {
+  const at::Tensor soft = SoftCount(rows.mass->a, static_cast<int>(probes_[rows.s].limit.size()),
+                                    selection.mass_threshold);
   const double share = rules_.weight / static_cast<double>(rules_.samples * rules_.num_layers);
   const double value = soft.item<double>();
-  task.soft_count[layer] = value;
-  task.layer_loss[layer] = share * value;
+  task->soft_count[rows.layer] = value;
+  task->layer_loss[rows.layer] = share * value;
   return {soft, at::full_like(soft, share)};
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <numeric>
+#include <optional>
 #include <vector>
 
 #include "configs/run_config.h"
@@ -62,7 +63,7 @@ std::vector<uint8_t> VisualMask(const Architecture& arch, const std::vector<int3
 
 class SelectionPolicy : public LayerPolicy {
  public:
-  // tasks: parallel to the pack's sequences.
+  // tasks: of the pack's sequences; of one with branches (of the same group), one for each.
   SelectionPolicy(const SelectionRules& rules, std::vector<const TrainSequence*> sequences,
                   std::vector<SelectionTask*> tasks);
 
@@ -79,22 +80,39 @@ class SelectionPolicy : public LayerPolicy {
     at::Tensor index, limits;  // on the device
   };
 
+  // One sample of a sequence: rows before prompt_length - 1 are all branches', the others begin at
+  // `begin` of the sequence.
+  struct Branch {
+    SelectionTask* task = nullptr;
+    int32_t begin = 0;
+    int num_rows = 0;  // as a sequence of its own
+  };
+  // A layer of a sequence: its rows' queries and keys, and the prompt's mass, once for all
+  // branches.
+  struct LayerRows {
+    int layer, s;
+    const at::Tensor &q, &k;
+    std::optional<MassResult> mass = std::nullopt;
+  };
+
+  absl::StatusOr<LayerPlan> BranchPlan(const Branch& branch, LayerRows* rows) const;
   // Selects again: returns the plan and records the bitmaps in the task.
-  absl::StatusOr<LayerPlan> SelectAgain(int layer, int s, const at::Tensor& q, const at::Tensor& k);
-  Bitmap Rescore(int layer, int s, const std::vector<int32_t>& cache, int generated,
-                 const at::Tensor& q, const at::Tensor& k) const;
-  MassResult PromptMass(int s, const at::Tensor& q, const at::Tensor& k) const;
+  absl::StatusOr<LayerPlan> SelectAgain(const Branch& branch, LayerRows* rows) const;
+  Bitmap Rescore(const Branch& branch, const LayerRows& rows, const std::vector<int32_t>& cache,
+                 int generated) const;
+  const MassResult& PromptMass(LayerRows* rows) const;
+  LayerSelection Select(const SelectionTask& task, LayerRows* rows) const;
   void Compare(int layer, SelectionTask* task) const;
   // [n] log-probs that layer's decisions had under the version that took them.
-  std::vector<float> RecordedLogprob(int layer, int s) const;
-  LayerOutput StochasticOutput(int layer, int s, const MassResult& mass,
-                               const LayerSelection& selection);
-  LayerOutput SurrogateOutput(int layer, int s, const MassResult& mass,
-                              const LayerSelection& selection);
+  std::vector<float> RecordedLogprob(const SelectionTask& task, const LayerRows& rows) const;
+  LayerOutput StochasticOutput(SelectionTask* task, const LayerSelection& selection,
+                               const LayerRows& rows) const;
+  LayerOutput SurrogateOutput(SelectionTask* task, const LayerSelection& selection,
+                              const LayerRows& rows) const;
 
   const SelectionRules& rules_;
   std::vector<const TrainSequence*> sequences_;
-  std::vector<SelectionTask*> tasks_;
+  std::vector<std::vector<Branch>> branches_;  // of each sequence
   std::vector<Probes> probes_;
 };
 

@@ -13,6 +13,7 @@
 #include "trainer/data/prompt_dataset.h"
 #include "trainer/data/row_group_cache.h"
 #include "trainer/sft_sequence.h"
+#include "trainer/shared_prefix.h"
 
 namespace ziprl {
 namespace {

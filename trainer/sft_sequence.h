@@ -10,8 +10,6 @@
 
 namespace ziprl {
 
-struct Architecture;  // model/architecture.h
-
 // Targets are every assistant turn's content and the <|im_end|> that closes it, nothing else. A
 // turn is tokenised alone, as a sampled response would stand behind the generation prompt. What
 // follows the last assistant turn is left out. InvalidArgument: no assistant turn, or an image in
@@ -19,11 +17,5 @@ struct Architecture;  // model/architecture.h
 absl::StatusOr<TrainSequence> DialogueSequence(const Model& model,
                                                const std::vector<Message>& messages,
                                                const std::vector<MediaRef>& media);
-
-// Sequences about the same media as branches behind their longest common prefix: computed once,
-// each branch sees the prefix and itself. Log-probs and gradients are those of the separate
-// sequences. Where the media do not all lie in the prefix nothing is shared and every branch has
-// media of its own.
-TrainSequence SharePrefix(const std::vector<TrainSequence>& sequences, const Architecture& arch);
 
 }  // namespace ziprl

@@ -12,6 +12,7 @@
 #include "configs/base/status_macros.h"
 #include "model/budget_head.h"
 #include "trainer/plan/traffic.h"
+#include "trainer/shared_prefix.h"
 
 namespace ziprl {
 namespace {
@@ -35,9 +36,9 @@ absl::StatusOr<SelectionRules> MakeRules(const RunConfig& config, const Model& m
   return rules;
 }
 
-// What crosses ranks of one sequence, between equal builds; its layers' doubles follow.
+// What crosses ranks of one sample, between equal builds; its layers' doubles follow.
 struct Result {
-  int32_t sequence = 0, selected_again = 0, digest_equal = 0, jaccard_count = 0;
+  int32_t sample = 0, selected_again = 0, digest_equal = 0, jaccard_count = 0;
   int64_t decisions = 0, clipped = 0;
   LossSums sums;
   double entropy_sum = 0, budget_loss = 0, jaccard_sum = 0, max_drift = 0;
@@ -86,6 +87,20 @@ absl::Status CheckLogits(const Model& model, const ScoredGroup& group,
       " are needed (rollout.max_staleness has them recorded)"));
 }
 
+// Whether the samples' prompts take the same rows through every layer: their kept sets are equal,
+// or will be when they are selected again.
+bool SamePrompt(const Completion& a, const Completion& b, bool select_again) {
+  if (select_again) return a.p == b.p;
+  return !a.kept.events.empty() && !b.kept.events.empty() && a.kept.events[0] == b.kept.events[0];
+}
+
+// Media lie in the rows that all samples of the prompt can share.
+bool MediaInPrefix(const TrainSequence& sample, const Architecture& arch) {
+  return sample.prompt_length > 1 &&
+         std::none_of(sample.ids.begin() + sample.prompt_length - 1, sample.ids.end(),
+                      [&](int32_t id) { return id == arch.image_token || id == arch.video_token; });
+}
+
 }  // namespace
 
 absl::StatusOr<StepData> StepData::Build(const RunConfig& config, const Model& model,
@@ -94,13 +109,13 @@ absl::StatusOr<StepData> StepData::Build(const RunConfig& config, const Model& m
   StepData out;
   out.config_ = &config;
   out.model_ = &model;
-  ZIPRL_ASSIGN_OR_RETURN(out.sequences_, SequencesOf(model, groups, advantages));
+  ZIPRL_ASSIGN_OR_RETURN(out.samples_, SequencesOf(model, groups, advantages));
   ZIPRL_ASSIGN_OR_RETURN(out.rules_, MakeRules(config, model));
-  const int monitored = out.sequences_.empty() ? -1 : out.sequences_[0].group;
-  for (const TrainSequence& sequence : out.sequences_) {
+  const int monitored = out.samples_.empty() ? -1 : out.samples_[0].group;
+  for (const TrainSequence& sequence : out.samples_) {
     const ScoredGroup& group = groups[sequence.group];
     const SampleAdvantage& advantage = advantages.groups[sequence.group][sequence.sample];
-    SequenceData data;
+    SampleData data;
     data.completion = &group.completions[sequence.sample];
     data.advantage = advantage.advantage;
     data.in_loss = !(config.algorithm.mask_truncated &&
@@ -116,7 +131,7 @@ absl::StatusOr<StepData> StepData::Build(const RunConfig& config, const Model& m
     if (data.in_loss) out.counts_.tokens += static_cast<int64_t>(sequence.target_ids.size());
     out.data_.push_back(std::move(data));
   }
-  out.counts_.samples = static_cast<int64_t>(out.sequences_.size());
+  out.counts_.samples = static_cast<int64_t>(out.samples_.size());
   out.counts_.max_response_length = config.data.max_response_length;
   out.rules_.samples = out.counts_.samples;
   return out;
@@ -124,17 +139,50 @@ absl::StatusOr<StepData> StepData::Build(const RunConfig& config, const Model& m
 
 int64_t StepData::total_tokens() const {
   int64_t total = 0;
-  for (const TrainSequence& s : sequences_) total += s.num_rows() + 1;
+  for (const TrainSequence& s : samples_) total += s.num_rows() + 1;
   return total;
+}
+
+std::vector<TrainUnit> StepData::Share(const UnitLimits& limits) {
+  std::vector<SampleSize> sizes;
+  for (size_t i = 0; i < samples_.size(); ++i) {
+    const TrainSequence& s = samples_[i];
+    int prompt = static_cast<int>(i);
+    for (size_t j = i; j-- > 0 && samples_[j].group == s.group;) {
+      if (MediaInPrefix(s, model_->arch) && MediaInPrefix(samples_[j], model_->arch) &&
+          SamePrompt(*data_[i].completion, *data_[j].completion, rules_.recompute)) {
+        prompt = sizes[j].prompt;
+        break;
+      }
+    }
+    sizes.push_back({s.group, prompt, s.prompt_length - 1, s.num_rows()});
+  }
+  members_ = ShareBundles(sizes, limits);
+  sequences_.clear();
+  for (const std::vector<int>& members : members_) {
+    if (members.size() == 1) {
+      sequences_.push_back(samples_[members[0]]);
+      continue;
+    }
+    std::vector<TrainSequence> branches;
+    for (int i : members) branches.push_back(samples_[i]);
+    sequences_.push_back(SharePrefix(branches, model_->arch));
+    sequences_.back().prompt_length = branches[0].prompt_length;
+  }
+  return MakeUnits(sequences_, limits);
+}
+
+std::vector<int> StepData::SamplesOf(const std::vector<int>& sequences) const {
+  std::vector<int> samples;
+  for (int s : sequences) samples.insert(samples.end(), members_[s].begin(), members_[s].end());
+  return samples;
 }
 
 std::unique_ptr<LayerPolicy> StepData::Policy(const std::vector<int>& pack) {
   std::vector<const TrainSequence*> sequences;
   std::vector<SelectionTask*> tasks;
-  for (int i : pack) {
-    sequences.push_back(&sequences_[i]);
-    tasks.push_back(&data_[i].selection);
-  }
+  for (int s : pack) sequences.push_back(&sequences_[s]);
+  for (int i : SamplesOf(pack)) tasks.push_back(&data_[i].selection);
   return std::make_unique<SelectionPolicy>(rules_, std::move(sequences), std::move(tasks));
 }
 
@@ -143,46 +191,51 @@ std::vector<float> StepData::PackLoss(const std::vector<int>& pack, const PackPa
   std::vector<float> grads;
   grads.reserve(result.logprob.size());
   for (size_t s = 0; s < pack.size(); ++s) {
-    SequenceData& data = data_[pack[s]];
-    const TrainSequence& sequence = sequences_[pack[s]];
-    const size_t from = grads.size(), length = sequence.target_ids.size();
-    const auto begin = result.logprob.begin() + static_cast<int64_t>(from);
-    data.response.lp.assign(begin, begin + static_cast<int64_t>(length));
-    if (iteration == 0) {
-      const bool learner = config_->algorithm.old_logprob == "learner";
-      data.response.old = learner ? data.response.lp : data.response.roll;
-    }
-    data.entropy_sum = 0;
-    for (size_t t = 0; t < length && !result.entropy.empty(); ++t) {
-      data.entropy_sum += result.entropy[from + t];
-    }
-    const double weight =
-        data.in_loss ? TokenWeight(config_->algorithm, counts_, static_cast<int64_t>(length)) : 0.0;
-    const KeptSets& used = data.selection.used;
-    data.selected_again = !used.events.empty();
-    data.digest_equal = data.selected_again && used.Digest() == data.completion->digest;
-    data.sums = LossSums();
-    const std::vector<float> grad =
-        ResponseLoss(config_->algorithm, data.response, data.advantage, weight, &data.sums);
-    grads.insert(grads.end(), grad.begin(), grad.end());
-    if (config_->algorithm.sparsity == "budget") {
-      BudgetLoss(&data, pass.Embeddings(static_cast<int>(s)), sequence.prompt_length);
+    for (int i : members_[pack[s]]) {
+      SampleLoss(&data_[i], result, iteration, &grads);
+      if (config_->algorithm.sparsity == "budget") {
+        BudgetLoss(&data_[i], pass.Embeddings(static_cast<int>(s)), samples_[i].prompt_length);
+      }
     }
   }
   return grads;
 }
 
+void StepData::SampleLoss(SampleData* sample, const PassResult& result, int iteration,
+                          std::vector<float>* grads) const {
+  SampleData& data = *sample;
+  const size_t from = grads->size(), length = data.completion->token_ids.size();
+  const auto begin = result.logprob.begin() + static_cast<int64_t>(from);
+  data.response.lp.assign(begin, begin + static_cast<int64_t>(length));
+  if (iteration == 0) {
+    const bool learner = config_->algorithm.old_logprob == "learner";
+    data.response.old = learner ? data.response.lp : data.response.roll;
+  }
+  data.entropy_sum = 0;
+  for (size_t t = 0; t < length && !result.entropy.empty(); ++t) {
+    data.entropy_sum += result.entropy[from + t];
+  }
+  const double weight =
+      data.in_loss ? TokenWeight(config_->algorithm, counts_, static_cast<int64_t>(length)) : 0.0;
+  const KeptSets& used = data.selection.used;
+  data.selected_again = !used.events.empty();
+  data.digest_equal = data.selected_again && used.Digest() == data.completion->digest;
+  data.sums = LossSums();
+  const std::vector<float> grad =
+      ResponseLoss(config_->algorithm, data.response, data.advantage, weight, &data.sums);
+  grads->insert(grads->end(), grad.begin(), grad.end());
+}
+
 void StepData::SetReference(const std::vector<int>& pack, const PassResult& result) {
   auto begin = result.logprob.begin();
-  for (int i : pack) {
-    const auto end = begin + static_cast<int64_t>(sequences_[i].target_ids.size());
+  for (int i : SamplesOf(pack)) {
+    const auto end = begin + static_cast<int64_t>(samples_[i].target_ids.size());
     data_[i].response.ref.assign(begin, end);
     begin = end;
   }
 }
 
-void StepData::BudgetLoss(SequenceData* data, const at::Tensor& embeddings,
-                          int prompt_length) const {
+void StepData::BudgetLoss(SampleData* data, const at::Tensor& embeddings, int prompt_length) const {
   data->budget_loss = 0;
   const int action = data->completion->budget_action;
   if (action < 0) return;
@@ -202,8 +255,8 @@ void StepData::BudgetLoss(SequenceData* data, const at::Tensor& embeddings,
 
 std::string StepData::ExportResults(const std::vector<int>& sequences) const {
   std::string out;
-  for (int i : sequences) {
-    const SequenceData& data = data_[i];
+  for (int i : SamplesOf(sequences)) {
+    const SampleData& data = data_[i];
     Append(Result{i, data.selected_again, data.digest_equal, data.selection.jaccard_count,
                   data.selection.decisions, data.selection.clipped, data.sums, data.entropy_sum,
                   data.budget_loss, data.selection.jaccard_sum, data.selection.max_drift},
@@ -217,18 +270,19 @@ std::string StepData::ExportResults(const std::vector<int>& sequences) const {
 absl::Status StepData::ImportResults(const std::vector<int>& sequences, const std::string& bytes) {
   const size_t layers = static_cast<size_t>(rules_.num_layers);
   const size_t each = sizeof(Result) + 2 * layers * sizeof(double);
-  if (bytes.size() != sequences.size() * each) {
-    return absl::DataLossError(absl::StrCat("results of ", sequences.size(), " sequences are ",
-                                            bytes.size(), " bytes, not ", sequences.size() * each));
+  const std::vector<int> samples = SamplesOf(sequences);
+  if (bytes.size() != samples.size() * each) {
+    return absl::DataLossError(absl::StrCat("results of ", samples.size(), " samples are ",
+                                            bytes.size(), " bytes, not ", samples.size() * each));
   }
   const char* at = bytes.data();
-  for (int i : sequences) {
+  for (int i : samples) {
     const auto result = Take<Result>(&at);
-    if (result.sequence != i) {
+    if (result.sample != i) {
       return absl::DataLossError(
-          absl::StrCat("results of sequence ", result.sequence, " in place of sequence ", i));
+          absl::StrCat("results of sample ", result.sample, " in place of sample ", i));
     }
-    SequenceData& data = data_[i];
+    SampleData& data = data_[i];
     data.selected_again = result.selected_again;
     data.digest_equal = result.digest_equal;
     data.sums = result.sums;
@@ -250,19 +304,19 @@ absl::Status StepData::ImportResults(const std::vector<int>& sequences, const st
 
 LossSums StepData::Sums() const {
   LossSums sums;
-  for (const SequenceData& data : data_) sums.Add(data.sums);
+  for (const SampleData& data : data_) sums.Add(data.sums);
   return sums;
 }
 
 double StepData::TotalLoss() const {
   double loss = Sums().loss;
-  for (const SequenceData& data : data_) loss += data.selection.loss() + data.budget_loss;
+  for (const SampleData& data : data_) loss += data.selection.loss() + data.budget_loss;
   return loss;
 }
 
 at::Tensor StepData::BudgetGradient(bool bias) const {
   at::Tensor sum;
-  for (const SequenceData& data : data_) {
+  for (const SampleData& data : data_) {
     const at::Tensor& grad = bias ? data.budget_bias_grad : data.budget_weight_grad;
     if (!grad.defined()) continue;
     sum = sum.defined() ? sum + grad : grad;
@@ -274,7 +328,7 @@ std::map<std::string, double> StepData::Metrics() const {
   const LossSums sums = Sums();
   const double tokens = static_cast<double>(std::max<int64_t>(sums.tokens, 1));
   double entropy = 0;
-  for (const SequenceData& data : data_) entropy += data.entropy_sum;
+  for (const SampleData& data : data_) entropy += data.entropy_sum;
   std::map<std::string, double> m;
   m["actor/loss"] = TotalLoss();
   m["actor/pg_loss"] = sums.pg_loss;
@@ -299,7 +353,7 @@ std::map<std::string, double> StepData::Metrics() const {
 void StepData::AddSelectionMetrics(std::map<std::string, double>* metrics) const {
   double loss = 0, budget = 0, jaccard = 0, soft = 0, drift = 0;
   int64_t compared = 0, selected = 0, equal = 0, correct = 0, decisions = 0, clipped = 0;
-  for (const SequenceData& data : data_) {
+  for (const SampleData& data : data_) {
     const SelectionTask& task = data.selection;
     loss += task.loss();
     budget += data.budget_loss;

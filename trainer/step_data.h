@@ -1,5 +1,5 @@
 // One step's samples on their way through the learner: sequences, what the loss needs of each, and
-// what each gave. Indexed by sequence, so that sums over it have one order whatever ran where.
+// what each gave. Indexed by sample, so that sums over it have one order whatever ran where.
 #pragma once
 
 #include <map>
@@ -19,8 +19,8 @@
 
 namespace ziprl {
 
-// What one sequence brings and gives.
-struct SequenceData {
+// What one sample brings and gives.
+struct SampleData {
   const Completion* completion = nullptr;
   double advantage = 0;
   bool in_loss = true;  // false: truncated and mask_truncated
@@ -40,8 +40,10 @@ class StepData {
                                         const std::vector<ScoredGroup>& groups,
                                         const StepAdvantages& advantages);
 
+  // Units of the step's sequences: samples whose prompts keep the same rows are branches of one.
+  std::vector<TrainUnit> Share(const UnitLimits& limits);
   const std::vector<TrainSequence>& sequences() const { return sequences_; }
-  bool empty() const { return sequences_.empty(); }
+  bool empty() const { return samples_.empty(); }
   int64_t total_tokens() const;  // prompt + response
 
   SelectionRules& rules() { return rules_; }
@@ -59,22 +61,28 @@ class StepData {
   std::string ExportResults(const std::vector<int>& sequences) const;
   absl::Status ImportResults(const std::vector<int>& sequences, const std::string& bytes);
 
-  // Sums of the last pass, in sequence order.
+  // Sums of the last pass, in sample order.
   LossSums Sums() const;
   double TotalLoss() const;  // with selection and budget terms
   at::Tensor BudgetGradient(bool bias) const;
   std::map<std::string, double> Metrics() const;
   void AddSelectionMetrics(std::map<std::string, double>* metrics) const;
-  const std::vector<SequenceData>& data() const { return data_; }
+  const std::vector<SampleData>& data() const { return data_; }
 
  private:
   StepData() = default;
-  void BudgetLoss(SequenceData* data, const at::Tensor& embeddings, int prompt_length) const;
+  void SampleLoss(SampleData* sample, const PassResult& result, int iteration,
+                  std::vector<float>* grads) const;
+  void BudgetLoss(SampleData* data, const at::Tensor& embeddings, int prompt_length) const;
 
   const RunConfig* config_ = nullptr;
   const Model* model_ = nullptr;
-  std::vector<TrainSequence> sequences_;
-  std::vector<SequenceData> data_;
+  std::vector<int> SamplesOf(const std::vector<int>& sequences) const;
+
+  std::vector<TrainSequence> samples_;     // each by itself
+  std::vector<TrainSequence> sequences_;   // as they go through the model
+  std::vector<std::vector<int>> members_;  // samples of each sequence, as its branches
+  std::vector<SampleData> data_;           // of each sample
   SelectionRules rules_;
   StepCounts counts_;
 };

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
+#include <utility>
 
 namespace ziprl {
 namespace {
@@ -44,7 +46,47 @@ TrainUnit PackUnit(const std::vector<SequenceSize>& sequences, const std::vector
   return unit;
 }
 
+// Samples whose prompts are the same rows, in order of the first of each.
+std::vector<std::vector<int>> SamePrompts(const std::vector<SampleSize>& samples) {
+  std::map<std::pair<int, int>, size_t> place;
+  std::vector<std::vector<int>> same;
+  for (size_t i = 0; i < samples.size(); ++i) {
+    const auto [it, added] = place.try_emplace({samples[i].group, samples[i].prompt}, same.size());
+    if (added) same.emplace_back();
+    same[it->second].push_back(static_cast<int>(i));
+  }
+  return same;
+}
+
 }  // namespace
+
+std::vector<std::vector<int>> ShareBundles(const std::vector<SampleSize>& samples,
+                                           const UnitLimits& limits) {
+  std::vector<std::vector<int>> bundles;
+  const std::vector<std::vector<int>> same = SamePrompts(samples);
+  const size_t pieces = (limits.workers + same.size() - 1) / std::max<size_t>(same.size(), 1);
+  for (const std::vector<int>& members : same) {
+    const size_t most = (members.size() + pieces - 1) / std::max<size_t>(pieces, 1);
+    int64_t rows = 0;
+    for (size_t i = 0; i < members.size(); ++i) {
+      const SampleSize& sample = samples[members[i]];
+      const int64_t more = sample.rows - sample.prefix;
+      if (i == 0 || bundles.back().size() == most || rows + more > limits.pack_tokens) {
+        bundles.emplace_back();
+        rows = sample.prefix;
+      }
+      bundles.back().push_back(members[i]);
+      rows += more;
+    }
+  }
+  return bundles;
+}
+
+int BundleRows(const std::vector<SampleSize>& samples, const std::vector<int>& bundle) {
+  int rows = 0;
+  for (int i : bundle) rows += samples[i].rows - samples[i].prefix;
+  return rows + samples[bundle.front()].prefix;
+}
 
 std::vector<TrainUnit> MakeUnits(const std::vector<SequenceSize>& sequences,
                                  const UnitLimits& limits) {

@@ -11,6 +11,15 @@ struct SequenceSize {
   int rows = 0;
 };
 
+// A sample as a sequence of its own.
+struct SampleSize {
+  int group = 0;
+  int prompt =
+      0;  // of the group's samples with the same number here, prompt rows are the same ones
+  int prefix = 0;  // rows that these can share
+  int rows = 0;
+};
+
 // What one worker does at a time: the packs of a few sequences that share images.
 struct TrainUnit {
   std::vector<std::vector<int>>
@@ -22,6 +31,14 @@ struct UnitLimits {
   int pack_tokens = 16384;  // rows of a pack, unless one sequence alone is longer
   bool single = false;      // one sequence a pack (deterministic mode)
 };
+
+// Samples that go through the learner as branches behind one prefix, ordered by the first of each.
+// Those that can share do, unless the rows would exceed a pack or workers would have nothing to do.
+std::vector<std::vector<int>> ShareBundles(const std::vector<SampleSize>& samples,
+                                           const UnitLimits& limits);
+
+// Rows of samples behind one prefix.
+int BundleRows(const std::vector<SampleSize>& samples, const std::vector<int>& bundle);
 
 // Splits sequences (consecutive ones of one group stay together where there are groups enough for
 // all workers) into units of about equal rows.

@@ -86,7 +86,7 @@ StepGradient GradientOf(const RunConfig& config, const std::shared_ptr<Model>& m
   limits.workers = runner_config.workers;
   limits.pack_tokens = config.actor.max_tokens_per_micro_batch;
   limits.single = deterministic;
-  const std::vector<TrainUnit> units = MakeUnits(data.sequences(), limits);
+  const std::vector<TrainUnit> units = data.Share(limits);
   runner_config.pass.recompute = RecomputeLayers(config.actor.recompute, *model, data.sequences(),
                                                  units, runner_config.workers);
   VisualFeatures features;
@@ -98,13 +98,14 @@ StepGradient GradientOf(const RunConfig& config, const std::shared_ptr<Model>& m
   MustOk(status);
   StepGradient out;
   out.loss = data.TotalLoss();
+  out.sequences = data.sequences().size();
   out.metrics = data.Metrics();
   for (size_t i = 0; i < runner.gradients().size(); ++i) {
     out.grads.push_back(runner.gradients().sum(i));
   }
-  for (const SequenceData& sequence : data.data()) {
-    out.logprobs.push_back(sequence.response.lp);
-    out.selection_logprobs.push_back(sequence.selection.old_logprob);
+  for (const SampleData& sample : data.data()) {
+    out.logprobs.push_back(sample.response.lp);
+    out.selection_logprobs.push_back(sample.selection.old_logprob);
   }
   return out;
 }

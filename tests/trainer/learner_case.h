@@ -29,6 +29,7 @@ StepAdvantages TinyAdvantages(const RunConfig& config, const std::vector<ScoredG
 
 struct StepGradient {
   double loss = 0;
+  size_t sequences = 0;  // fewer than samples where these share their prompt
   std::map<std::string, double> metrics;
   std::vector<at::Tensor> grads;             // by parameter index
   std::vector<std::vector<float>> logprobs;  // of each used sample

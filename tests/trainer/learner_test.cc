@@ -147,6 +147,32 @@ TEST_P(LearnerTest, AnySplitGivesTheSameLossAndGradient) {
   }
 }
 
+// Samples behind one prompt, each with its own re-compressions, against the same samples alone.
+TEST_P(LearnerTest, SharedPromptsGiveTheSameLossAndGradient) {
+  const bool sampled = config_.algorithm.sparsity == "stochastic";
+  for (const std::vector<double>& thresholds : {std::vector<double>{0.6}, {0.8, 0.8, 0.5, 1.0}}) {
+    Generate(thresholds);
+    const size_t shared = sampled || config_.algorithm.sparsity == "budget" ? 8
+                          : thresholds.size() == 1                          ? 2
+                                                                            : 6;
+    for (const char* recompute : {"none", "layer"}) {
+      config_.actor.recompute = recompute;
+      config_.actor.max_tokens_per_micro_batch = 16384;
+      const StepGradient together = GradientOf(config_, model_, groups_, advantages_);
+      EXPECT_LE(together.sequences, shared);
+      config_.actor.max_tokens_per_micro_batch = 1;
+      const StepGradient alone = GradientOf(config_, model_, groups_, advantages_);
+      EXPECT_EQ(alone.sequences, 8u);
+      EXPECT_LE(RelativeDifference(*model_, together.grads, alone.grads), 1e-5);
+      EXPECT_LE(LargestGap(together, groups_), 1e-4);
+      for (const auto& [name, value] : alone.metrics) {
+        EXPECT_NEAR(together.metrics.at(name), value, 1e-5 * std::max(1.0, std::abs(value)))
+            << name;
+      }
+    }
+  }
+}
+
 TEST_P(LearnerTest, RecomputedLayersGiveTheSameBits) {
   Generate(kThresholds);
   config_.actor.recompute = "none";
@@ -187,13 +213,16 @@ class PaperTest : public ::testing::Test {
 
 TEST_F(PaperTest, RecomputedSelectionIsTheReplayedOneAtFirst) {
   RunConfig config = TinyRun("paper");
-  const auto groups = TinyGroups(config, model_, 2, 120, kThresholds);
-  const StepAdvantages advantages = TinyAdvantages(config, groups);
-  const StepGradient replay = GradientOf(config, model_, groups, advantages);
-  config.algorithm.selection = "recompute";
-  const StepGradient again = GradientOf(config, model_, groups, advantages);
-  EXPECT_EQ(again.metrics.at("mismatch/digest_equal_frac"), 1.0);
-  EXPECT_LE(RelativeDifference(*model_, again.grads, replay.grads), 1e-6);
+  for (const std::vector<double>& thresholds : {kThresholds, {0.6}}) {
+    config.algorithm.selection = "replay";
+    const auto groups = TinyGroups(config, model_, 2, 120, thresholds);
+    const StepAdvantages advantages = TinyAdvantages(config, groups);
+    const StepGradient replay = GradientOf(config, model_, groups, advantages);
+    config.algorithm.selection = "recompute";
+    const StepGradient again = GradientOf(config, model_, groups, advantages);
+    EXPECT_EQ(again.metrics.at("mismatch/digest_equal_frac"), 1.0);
+    EXPECT_LE(RelativeDifference(*model_, again.grads, replay.grads), 1e-6);
+  }
 }
 
 // Invariant 2: k3 to an identical dense reference is nothing at p = 1, and something below it.

@@ -1,6 +1,7 @@
 #include "trainer/plan/memory.h"
 
 #include <algorithm>
+#include <set>
 
 #include "trainer/param_blocks.h"
 
@@ -82,12 +83,12 @@ class LearnerMemory {
   int64_t VisionActivations() const {
     const VisionArchitecture& v = shape_.arch.vision;
     if (in_.config.actor.freeze_vision_tower) return 0;
+    const std::vector<SequenceSize> sequences = in_.Sequences();
     int64_t images = 0;  // of a unit: its groups
     for (const TrainUnit& unit : in_.Units()) {
-      int64_t sequences = 0;
-      for (const std::vector<int>& pack : unit.packs)
-        sequences += static_cast<int64_t>(pack.size());
-      images = std::max(images, CeilDiv(sequences, in_.config.rollout.n));
+      std::set<int> groups;
+      for (int i : SequencesOfUnits({unit})) groups.insert(sequences[i].group);
+      images = std::max(images, static_cast<int64_t>(groups.size()));
     }
     return VisionActivationBytes(v, element_, images * in_.visual * v.merge * v.merge) *
            WorkersAtOnce(in_);
@@ -134,9 +135,7 @@ int64_t Features(const PlanInput& in) {
 int64_t Prefill(const PlanInput& in) {
   const Architecture& a = in.arch;
   const int64_t e = in.element(), d = a.head_dim;
-  const auto& thresholds = in.config.rollout.thresholds;
-  const bool same = in.config.algorithm.sparsity != "stochastic" && thresholds.size() == 1;
-  const int64_t branches = same ? 1 : in.config.rollout.n;
+  const int64_t branches = in.Selections();
   const int64_t row = (2 * branches + 3) * a.hidden * e +
                       ((3 * a.heads + 4 * a.kv_heads) * d + 3 * a.intermediate) * e +
                       (e == 2 ? (2 * a.heads + 2 * a.kv_heads) * d * kFloat : 0);

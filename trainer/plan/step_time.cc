@@ -20,9 +20,7 @@ class Rollout {
         kept_(in.kept_ratio * in.prompt) {}
 
   TimePart Prefill() const {
-    const bool same =
-        in_.config.rollout.thresholds.size() == 1 && in_.config.algorithm.sparsity != "stochastic";
-    const double branches = same ? 1 : in_.config.rollout.n;
+    const auto branches = double(in_.Selections());
     const double flops =
         VisionFlops(shape_, in_.visual) + branches * DecoderFlops(shape_, in_.prompt, kept_);
     return Bound("generate: prefill", groups_ * flops,
@@ -54,20 +52,30 @@ class Rollout {
   const double groups_, kept_;
 };
 
+// One forward of a step's samples through the decoder: shared prompt rows once, but every sample
+// attends to `kept` of its own prompt.
+double DecoderForward(const PlanInput& in, const ModelShape& shape, double kept) {
+  const std::vector<SequenceSize> sequences = in.Sequences();
+  const double shared = double(in.samples()) - double(sequences.size());
+  double rows = 0;
+  for (const SequenceSize& s : sequences) rows += s.rows;
+  return DecoderFlops(shape, rows, 0) +
+         double(in.samples()) * DecoderFlops(shape, 0, kept + in.response) -
+         shared * DecoderFlops(shape, 0, kept);
+}
+
 TimePart ForwardBackward(const PlanInput& in, const ModelShape& shape) {
   const double samples = double(in.samples()) / in.learners();
   const double images = double(in.config.actor.global_batch_size) / in.learners();
-  const double rows = in.prompt + in.response - 1.0;
-  const double kept = in.kept_ratio * in.prompt + in.response;
   const double times = in.Recompute() ? 4 : 3;
   const double tower = in.config.actor.freeze_vision_tower ? 1 : 3;
+  const double decoder = DecoderForward(in, shape, in.kept_ratio * in.prompt) / in.learners();
+  const double head = samples * HeadFlops(shape, in.response);
   const double reference = in.config.algorithm.beta > 0
-                               ? DecoderFlops(shape, rows, rows) + HeadFlops(shape, in.response)
+                               ? DecoderForward(in, shape, in.prompt) / in.learners() + head
                                : 0;
-  const double flops =
-      samples * (times * DecoderFlops(shape, rows, kept) + 4 * HeadFlops(shape, in.response)) *
-          in.config.algorithm.num_iterations +
-      samples * reference + images * tower * VisionFlops(shape, in.visual);
+  const double flops = (times * decoder + 4 * head) * in.config.algorithm.num_iterations +
+                       reference + images * tower * VisionFlops(shape, in.visual);
   return {"learn: forward and backward", flops / in.machine.flops, "arithmetic"};
 }
 

@@ -22,27 +22,52 @@ bool PlanInput::device_broadcast() const {
          (c.weights == "auto" || c.weights == "broadcast");
 }
 
-std::vector<TrainUnit> PlanInput::Units() const {
-  std::vector<SequenceSize> sizes;
-  for (int64_t i = 0; i < samples(); ++i) {
-    sizes.push_back({static_cast<int>(i / config.rollout.n),
-                     static_cast<int>(prompt + std::max<int64_t>(response, 1) - 1)});
+int64_t PlanInput::Selections() const {
+  const RolloutConfig& r = config.rollout;
+  if (std::all_of(r.thresholds.begin(), r.thresholds.end(), [](double p) { return p >= 1; })) {
+    return 1;
   }
+  if (config.algorithm.sparsity == "stochastic") return r.n;
+  const auto thresholds = static_cast<int64_t>(r.thresholds.size());
+  return r.thresholds_per == "group" ? 1 : std::min<int64_t>(thresholds, r.n);
+}
+
+UnitLimits PlanInput::Limits() const {
   UnitLimits limits;
   limits.workers = std::max(workers(), learners());
   limits.pack_tokens = config.actor.max_tokens_per_micro_batch;
   limits.single = config.trainer.deterministic;
-  return MakeUnits(sizes, limits);
+  return limits;
 }
 
+std::vector<SequenceSize> PlanInput::Sequences() const {
+  const auto n = static_cast<int64_t>(config.rollout.n), differ = Selections();
+  const auto rows = static_cast<int>(prompt + std::max<int64_t>(response, 1) - 1);
+  std::vector<SampleSize> sizes;
+  for (int64_t i = 0; i < samples(); ++i) {
+    sizes.push_back({static_cast<int>(i / n), static_cast<int>(i % n * differ / n),
+                     static_cast<int>(prompt) - 1, rows});
+  }
+  std::vector<SequenceSize> out;
+  for (const std::vector<int>& bundle : ShareBundles(sizes, Limits())) {
+    out.push_back({sizes[bundle.front()].group, BundleRows(sizes, bundle)});
+  }
+  return out;
+}
+
+std::vector<TrainUnit> PlanInput::Units() const { return MakeUnits(Sequences(), Limits()); }
+
 int64_t PlanInput::PackRows() const {
-  int64_t sequences = 0;
-  for (const TrainUnit& unit : Units()) {
+  const std::vector<SequenceSize> sequences = Sequences();
+  int64_t most = 0;
+  for (const TrainUnit& unit : MakeUnits(sequences, Limits())) {
     for (const std::vector<int>& pack : unit.packs) {
-      sequences = std::max(sequences, static_cast<int64_t>(pack.size()));
+      int64_t rows = 0;
+      for (int i : pack) rows += sequences[i].rows;
+      most = std::max(most, rows);
     }
   }
-  return sequences * (prompt + std::max<int64_t>(response, 1) - 1);
+  return most;
 }
 
 bool PlanInput::Recompute() const {

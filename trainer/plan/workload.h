@@ -52,8 +52,14 @@ struct PlanInput {
   int rollouts() const { return shared() ? learners() : config.cluster.rollout; }
   // Workers that learn at the same time in one rank; over ranks there is one.
   int workers() const { return learners() > 1 ? 1 : threads; }
+  // How many selections the samples of a group have among them: equal thresholds select alike, but
+  // for `stochastic`, where every sample's is drawn.
+  int64_t Selections() const;
   int64_t samples() const { return int64_t{config.actor.global_batch_size} * config.rollout.n; }
-  // The units of a step of samples of the length above, and those of each rank.
+  // A step's sequences in the learner: the samples above, those that share their prompt as one.
+  std::vector<SequenceSize> Sequences() const;
+  UnitLimits Limits() const;
+  // Units of these.
   std::vector<TrainUnit> Units() const;
   // Rows of the largest pack.
   int64_t PackRows() const;

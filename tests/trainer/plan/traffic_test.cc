@@ -22,7 +22,8 @@ struct Row {
   const char* recipe;
   int ranks, zero;
   bool freeze;
-  bool single;  // a pack for each sequence
+  bool single;         // a pack for each sequence
+  bool share = false;  // samples of a group share their prompt
   friend void PrintTo(const Row& r, std::ostream* out) {
     *out << r.model << " " << r.recipe << " ranks " << r.ranks << " zero " << r.zero;
   }
@@ -37,7 +38,9 @@ class TrafficTest : public ::testing::TestWithParam<Row> {
     config_.actor.zero = row.zero;
     config_.actor.freeze_vision_tower = row.freeze;
     config_.trainer.deterministic = row.single;
-    groups_ = TinyGroups(config_, TinyModel(row.model), 3, 90, {0.9, 0.6, 0.8, 0.5});
+    groups_ =
+        TinyGroups(config_, TinyModel(row.model), 3, 90,
+                   row.share ? std::vector<double>{0.7} : std::vector<double>{0.9, 0.6, 0.8, 0.5});
     advantages_ = TinyAdvantages(config_, groups_);
   }
 
@@ -78,21 +81,26 @@ class TrafficTest : public ::testing::TestWithParam<Row> {
 
 TEST_P(TrafficTest, EqualsWhatTheCommunicatorCounts) {
   const Row& row = GetParam();
-  std::vector<SequenceSize> sizes;
+  std::vector<SampleSize> samples;
   for (size_t g = 0; g < groups_.size(); ++g) {
+    const auto prompt = static_cast<int>(groups_[g].prompt.token_ids.size());
     for (const Completion& completion : groups_[g].completions) {
-      sizes.push_back({static_cast<int>(g), static_cast<int>(groups_[g].prompt.token_ids.size() +
-                                                             completion.token_ids.size() - 1)});
+      samples.push_back({static_cast<int>(g), row.share ? 0 : completion.index, prompt - 1,
+                         prompt + static_cast<int>(completion.token_ids.size()) - 1});
     }
   }
   UnitLimits limits;
   limits.workers = row.ranks;
   limits.pack_tokens = config_.actor.max_tokens_per_micro_batch;
   limits.single = row.single;
+  std::vector<SequenceSize> sizes;
+  for (const std::vector<int>& bundle : ShareBundles(samples, limits)) {
+    sizes.push_back({samples[bundle[0]].group, BundleRows(samples, bundle)});
+  }
   LearnerTraffic learner;
   learner.ranks = row.ranks;
   learner.zero = row.zero;
-  learner.samples = static_cast<int64_t>(sizes.size());
+  learner.samples = static_cast<int64_t>(samples.size());
   learner.train_vision = !row.freeze;
   const ModelShape shape = ShapeOf(TinyModel(row.model)->arch, row.freeze);
   int64_t planned = 0;
@@ -109,7 +117,9 @@ INSTANTIATE_TEST_SUITE_P(Rows, TrafficTest,
                                            Row{"odd", "paper", 2, 2, false, true},
                                            Row{"base", "stochastic", 2, 3, false, true},
                                            Row{"odd", "paper", 2, 3, true, false},
-                                           Row{"odd", "stochastic", 3, 3, false, false}));
+                                           Row{"odd", "stochastic", 3, 3, false, false},
+                                           Row{"base", "paper", 2, 3, false, true, true},
+                                           Row{"odd", "paper", 3, 1, false, false, true}));
 
 }  // namespace
 }  // namespace ziprl
