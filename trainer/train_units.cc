@@ -8,7 +8,8 @@
 namespace ziprl {
 namespace {
 
-constexpr int kUnitsPerWorker = 2;  // so that uneven units even out
+// Of several workers each gets two units, so that uneven ones even out.
+int WantedUnits(int workers) { return workers == 1 ? 1 : 2 * workers; }
 
 // Runs of sequences that stay in one unit.
 std::vector<std::vector<int>> Runs(const std::vector<SequenceSize>& sequences, int min_runs) {
@@ -90,7 +91,7 @@ int BundleRows(const std::vector<SampleSize>& samples, const std::vector<int>& b
 
 std::vector<TrainUnit> MakeUnits(const std::vector<SequenceSize>& sequences,
                                  const UnitLimits& limits) {
-  const int wanted = limits.workers * kUnitsPerWorker;
+  const int wanted = WantedUnits(limits.workers);
   int64_t total = 0;
   for (const SequenceSize& s : sequences) total += s.rows;
   const int64_t unit_rows =
