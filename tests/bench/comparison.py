@@ -4,6 +4,7 @@ took turns.
 A ratio says how many times better ours is: ours / rival of rates, rival / ours of seconds and bytes. The line gives the
 medians of both sides and the median of the rounds' ratios.
 """
+import datetime
 import json
 import os
 import platform
@@ -48,5 +49,6 @@ def report(name, pairs, target, unit, limit=None):
     print(json.dumps({"name": name, "ours": round(statistics.median(a for a, _ in pairs), 5),
                       "rival": round(statistics.median(b for _, b in pairs), 5),
                       "ratio": round(statistics.median(ratios), 3), "target": target, "limit": limit, "unit": unit,
-                      "machine": machine(), "ratios": [round(r, 3) for r in ratios]}))
+                      "machine": machine(), "date": str(datetime.date.today()),
+                      "ratios": [round(r, 3) for r in ratios]}))
     sys.stdout.flush()
