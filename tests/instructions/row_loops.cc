@@ -1,0 +1,114 @@
+#include <memory>
+
+#include "kernels/adamw.h"
+#include "kernels/gather_rows.h"
+#include "kernels/tile_gemm.h"
+#include "model/row_ops.h"
+#include "tests/instructions/loops.h"
+
+namespace ziprl {
+namespace {
+
+using kernels::Backend;
+
+constexpr int64_t kRows = 500, kCols = 768, kSize = kRows * kCols;
+constexpr int kHeads = 12, kDim = 64;
+
+// Rows of a hidden state, and room for what is computed from them.
+struct Rows {
+  std::vector<float> x = UniformFloats(41, kSize, 3.0f), y = UniformFloats(42, kSize, 3.0f);
+  std::vector<float> grad = UniformFloats(43, kSize);
+  std::vector<float> weight = UniformFloats(44, kCols), grad_weight = weight;
+  std::vector<float> out = x, other = y;
+  std::vector<float> rstd = std::vector<float>(kRows, 0.5f);
+
+  Rows() {
+    for (float& value : other) value *= value;  // AdamW's second moment
+  }
+};
+
+// A loop over such rows.
+Loop OverRows(const std::string& name, void (*loop)(Rows&)) {
+  return {name, [loop] {
+            auto rows = std::make_shared<Rows>();
+            return [rows, loop] { loop(*rows); };
+          }};
+}
+
+// 2,000 of 4,000 rows of 520 bytes.
+struct Compaction {
+  static constexpr int64_t kCount = 2000, kAll = 4000, kBytes = 520;
+  std::vector<uint8_t> all = std::vector<uint8_t>(kAll * kBytes, 3);
+  std::vector<uint8_t> kept = std::vector<uint8_t>(kCount * kBytes, 5);
+  std::vector<int64_t> index;
+
+  Compaction() {
+    for (uint32_t skip : UniformInts(45, kCount, 2)) {
+      index.push_back(2 * static_cast<int64_t>(index.size()) + skip);
+    }
+  }
+  void Gather() {
+    kernels::GatherRows(Backend::kCpu, all.data(), index.data(), kCount, kBytes, kept.data(),
+                        nullptr);
+  }
+  void Scatter() {
+    kernels::ScatterRows(Backend::kCpu, kept.data(), index.data(), kCount, kBytes, all.data(), kAll,
+                         nullptr);
+  }
+};
+
+}  // namespace
+
+std::vector<Loop> RowLoops() {
+  return {
+      OverRows("tile_gemm",
+               [](Rows& r) {  // [64, 768] x [768, 496]
+                 kernels::TileGemm(64, 496, kCols, {r.x.data(), kCols, 1}, r.y.data(), 496,
+                                   r.out.data(), 496, false);
+               }),
+      OverRows("adamw",
+               [](Rows& r) {
+                 kernels::AdamWParams p;
+                 p.lr = 1e-3f, p.weight_decay = 0.1f, p.step = 3;
+                 kernels::AdamW(Backend::kCpu, p, r.x.data(), r.grad.data(), r.out.data(),
+                                r.other.data(), kSize, nullptr);
+               }),
+      {"gather_rows",
+       [] {
+         auto in = std::make_shared<Compaction>();
+         return [in] { in->Gather(); };
+       }},
+      {"scatter_rows",
+       [] {
+         auto in = std::make_shared<Compaction>();
+         return [in] { in->Scatter(); };
+       }},
+      OverRows("rms_norm",
+               [](Rows& r) {
+                 RmsNormRows(r.x.data(), r.weight.data(), 1e-6f, kRows, kCols, r.out.data(),
+                             r.rstd.data());
+               }),
+      OverRows("rms_norm_backward",
+               [](Rows& r) {
+                 RmsNormRowsBackward(r.grad.data(), r.x.data(), r.weight.data(), r.rstd.data(),
+                                     kRows, kCols, r.out.data(), r.grad_weight.data());
+               }),
+      OverRows("swiglu", [](Rows& r) { SwiGluRows(r.x.data(), r.y.data(), kSize, r.out.data()); }),
+      OverRows("swiglu_backward",
+               [](Rows& r) {
+                 SwiGluRowsBackward(r.grad.data(), r.x.data(), r.y.data(), kSize, r.out.data(),
+                                    r.other.data());
+               }),
+      OverRows("quick_gelu", [](Rows& r) { QuickGeluRows(r.x.data(), kSize, r.out.data()); }),
+      OverRows(
+          "quick_gelu_backward",
+          [](Rows& r) { QuickGeluRowsBackward(r.grad.data(), r.x.data(), kSize, r.out.data()); }),
+      OverRows("rotary",
+               [](Rows& r) {
+                 RotateRows(r.x.data(), kCols, r.y.data(), r.grad.data(), kRows, kHeads, kDim,
+                            false, r.out.data(), kCols);
+               }),
+  };
+}
+
+}  // namespace ziprl
