@@ -1,4 +1,7 @@
 // One AdamW step over a flat parameter: one thread an element.
+//
+// Roofline on an H100 (3.35 TB/s, 67 TFLOP/s in fp32) at n = 10^8: 28 bytes an element, 2.8 GB,
+// 836 us; about 15 FLOPs an element, 1.5 GFLOP, 22 us: bound by memory.
 #pragma once
 
 #include "kernels/adamw_step.h"

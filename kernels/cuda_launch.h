@@ -16,6 +16,7 @@
   } while (false)
 #define ZIPRL_UNROLL _Pragma("unroll")
 #define ZIPRL_UNROLL_BY_4 _Pragma("unroll 4")
+#define ZIPRL_NO_UNROLL _Pragma("unroll 1")
 
 namespace ziprl::kernels::cuda {
 

@@ -1,4 +1,7 @@
 // Compaction and its scatter on the device, in words of 16, 4 or 1 bytes.
+//
+// Roofline on an H100 (3.35 TB/s), 1,024 of 4,096 rows of 8 KB: gather 16.8 MB, 5.0 us; scatter,
+// which writes every row, 50.3 MB, 15.0 us. No FLOPs.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,9 @@
-// Probe mass on the device: row statistics, then integer column sums (atomics on integers keep
-// every order's sum equal); backward recomputes the weights from lse.
+// Probe mass on the device: row statistics, integer column sums of each head, and their sum over
+// heads; backward recomputes the weights from lse.
+//
+// Roofline on an H100 (3.35 TB/s, 67 TFLOP/s in fp32) at R = 128, N = 4,096, H = 16, Hk = 2, D =
+// 128 with every key seen, forward: 6.3 MB, 1.9 us; two products, 4.3 GFLOP, 64 us. Backward: 10.5
+// MB, 3.1 us; five products, 10.7 GFLOP, 160 us. Both are bound by arithmetic.
 #pragma once
 
 #include "kernels/cuda_launchers.h"
@@ -67,10 +71,10 @@ __global__ void __launch_bounds__(kThreads, 2)
   }
 }
 
-// Grid (key tiles, H). mass is zero before.
+// Grid (key tiles, H). head_mass: [H, N].
 __global__ void __launch_bounds__(kThreads, 2)
     ProbeColumnMass(ProbeMassParams p, const float* row_max, const double* row_inverse,
-                    unsigned long long* mass) {
+                    unsigned long long* head_mass) {
   __shared__ DotTiles tiles;
   __shared__ unsigned long long parts[kThreads / 16][kTileCols];
   const int head = blockIdx.y, key = blockIdx.x * kTileCols;
@@ -101,8 +105,17 @@ __global__ void __launch_bounds__(kThreads, 2)
   if (static_cast<int>(threadIdx.x) < keys.rows) {
     unsigned long long sum = 0;
     for (int i = 0; i < kThreads / 16; ++i) sum += parts[i][threadIdx.x];
-    atomicAdd(&mass[key + threadIdx.x], sum);
+    head_mass[int64_t{head} * p.num_keys + key + threadIdx.x] = sum;
   }
+}
+
+__global__ void __launch_bounds__(kThreads)
+    ProbeSumHeads(ProbeMassParams p, const unsigned long long* head_mass, int64_t* mass) {
+  const int64_t j = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (j >= p.num_keys) return;
+  unsigned long long sum = 0;
+  for (int head = 0; head < p.num_heads; ++head) sum += head_mass[int64_t{head} * p.num_keys + j];
+  mass[j] = static_cast<int64_t>(sum);
 }
 
 // Grid (probe tiles, H). mean[c, h] = sum_j A dA, then dq.
@@ -206,11 +219,13 @@ void ProbeMass(const ProbeMassParams& p, int64_t* mass, float* lse, Stream strea
   const int64_t rows = int64_t{p.num_probes} * p.num_heads;
   DeviceScratch<float> row_max(rows, stream);
   DeviceScratch<double> row_inverse(rows, stream);
-  ZeroDevice(mass, p.num_keys * sizeof(int64_t), stream);
+  DeviceScratch<unsigned long long> head_mass(int64_t{p.num_heads} * p.num_keys, stream);
   CUDA_LAUNCH(ProbeRowStatistics, dim3(Tiles(p.num_probes, kTileRows), p.num_heads), kThreads,
               stream, p, row_max.get(), row_inverse.get(), lse);
   CUDA_LAUNCH(ProbeColumnMass, dim3(Tiles(p.num_keys, kTileCols), p.num_heads), kThreads, stream, p,
-              row_max.get(), row_inverse.get(), reinterpret_cast<unsigned long long*>(mass));
+              row_max.get(), row_inverse.get(), head_mass.get());
+  CUDA_LAUNCH(ProbeSumHeads, Tiles(p.num_keys, kThreads), kThreads, stream, p, head_mass.get(),
+              mass);
 }
 
 void ProbeMassBackward(const ProbeMassParams& p, const float* lse, const float* da, float* dq,

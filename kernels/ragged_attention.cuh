@@ -1,4 +1,7 @@
 // Forward of ragged attention on the device. A tile depends on its segment alone.
+//
+// Roofline on an H100 (3.35 TB/s, 67 TFLOP/s in fp32), one causal segment of 1,024 tokens, H = 16,
+// Hk = 2, D = 128: 18.9 MB, 5.7 us; 4.3 GFLOP, 64 us: bound by arithmetic.
 #pragma once
 
 #include "kernels/cuda_launchers.h"

@@ -1,5 +1,8 @@
 // Backward of ragged attention on the device: one kernel owns query tiles (dq), one owns key tiles
 // (dk, dv), so that every sum has one owner and one order.
+//
+// Roofline on an H100 (3.35 TB/s, 67 TFLOP/s in fp32), one causal segment of 1,024 tokens, H = 16,
+// Hk = 2, D = 128: 37.7 MB, 11.3 us; seven products, 15.0 GFLOP, 224 us: bound by arithmetic.
 #pragma once
 
 #include "kernels/cuda_launchers.h"

@@ -1,5 +1,10 @@
 // Sampling on the device: one block per row. Weights e^(x - max) become 2^40 fixed point, so that
 // sums, top-k and top-p cuts are integer and independent of thread order.
+//
+// Roofline on an H100 at 16 rows of V = 151,936: 38.9 MB of device memory (logits twice, weights
+// once), 11.6 us of 3.35 TB/s. A row has one SM, which takes 64 bytes a clock from L2: at 1.7 GHz
+// 34 us without truncation, and 0.58 ms with top-p, whose bisection walks the weights about 50
+// times.
 #pragma once
 
 #include "kernels/cuda_cut.cuh"
@@ -15,7 +20,6 @@ struct SampleScratch {
   float greatest[kCutThreads / 32];
   unsigned long long chunk[kCutThreads];
   unsigned long long total;
-  int negated_index;
 };
 
 __device__ inline float SampleLogit(const SampleTokenParams& p, int64_t r, int64_t i) {
@@ -108,16 +112,14 @@ __device__ inline int InverseCdf(const unsigned long long* weight, int64_t n, do
 // Lowest index of the greatest logit; all threads call it.
 __device__ inline int ArgMax(const SampleTokenParams& p, int64_t r, float greatest,
                              SampleScratch& s) {
-  if (threadIdx.x == 0) s.negated_index = -static_cast<int>(p.vocab - 1);
-  __syncthreads();
+  unsigned long long lowest = p.vocab - 1;
   for (int64_t i = threadIdx.x; i < p.vocab; i += kCutThreads) {
-    if (SampleLogit(p, r, i) == greatest) {
-      atomicMax(&s.negated_index, -static_cast<int>(i));
-      break;
-    }
+    if (SampleLogit(p, r, i) != greatest) continue;
+    lowest = i;
+    break;
   }
-  __syncthreads();
-  return -s.negated_index;
+  return static_cast<int>(CutReduce(
+      lowest, [](unsigned long long a, unsigned long long b) { return a < b ? a : b; }, s.cut));
 }
 
 // weights: [rows, vocab] scratch.

@@ -159,6 +159,8 @@ std::vector<SelfTestCase> AttentionSelfTests() {
   const std::vector<DecodeShape> decode = {
       {"DecodeAttention_batch", 4, 2, 32, {70, 0, 33, 130}},
       {"DecodeAttention_dim_128", 2, 1, 128, {9, 300}},
+      {"DecodeAttention_parts", 7, 1, 20, {128, 129, 4096, 1}},
+      {"DecodeAttention_longer_parts", 9, 1, 16, {4097, 0, 6500}},
   };
   std::vector<SelfTestCase> cases;
   for (const RaggedShape& s : ragged) {

@@ -1,4 +1,9 @@
 // Budget and identity on the device, by one block.
+//
+// Roofline on an H100 at N = 4,096: 0.14 MB of device memory (0.04 us of 3.35 TB/s) and no FLOPs to
+// speak of. What binds is one SM that walks 32 KB of keys at most 246 times (51 bits of a mass
+// twice, 62 of a score twice, five sums with each): 37 us at 128 bytes a clock from its L1 and 1.7
+// GHz.
 #pragma once
 
 #include "kernels/cuda_cut.cuh"
@@ -16,31 +21,23 @@ __device__ inline unsigned long long ScoreKey(const TopPParams& p, int64_t j) {
   return static_cast<unsigned long long>(__double_as_longlong(Score(p, j)));
 }
 
-// The sum over the block of integers; all kCutThreads threads call it.
-__device__ inline long long BlockSum(long long value, unsigned long long& scratch) {
-  if (threadIdx.x == 0) scratch = 0;
-  __syncthreads();
-  atomicAdd(&scratch, static_cast<unsigned long long>(value));
-  __syncthreads();
-  const long long sum = static_cast<long long>(scratch);
-  __syncthreads();
-  return sum;
-}
-
+// key_of: scratch [N].
 __global__ void __launch_bounds__(kCutThreads)
-    SelectTopP(TopPParams p, uint8_t* keep, float* score, TopPResult* result) {
+    SelectTopP(TopPParams p, unsigned long long* key_of, uint8_t* keep, float* score,
+               TopPResult* result) {
   __shared__ CutScratch scratch;
-  __shared__ unsigned long long block_sum;
   __shared__ int mass_threshold, score_threshold;
   const int n = p.num_keys;
-  long long mass = 0, forced = 0;
+  unsigned long long mass = 0, forced = 0;
   for (int j = threadIdx.x; j < n; j += kCutThreads) {
     keep[j] = p.forced != nullptr && p.forced[j] != 0;
     if (score != nullptr) score[j] = static_cast<float>(Score(p, j));
+    key_of[j] = ScoreKey(p, j);
     mass += p.mass[j];
     forced += keep[j];
   }
-  const long long total = BlockSum(mass, block_sum), num_forced = BlockSum(forced, block_sum);
+  const auto total = static_cast<long long>(CutSum(mass, scratch));
+  const auto num_forced = static_cast<long long>(CutSum(forced, scratch));
 
   const auto by_mass = [&p](int64_t j, unsigned long long& key, unsigned long long& weight) {
     key = weight = static_cast<unsigned long long>(p.mass[j]);
@@ -51,13 +48,14 @@ __global__ void __launch_bounds__(kCutThreads)
     weight = 1;
     return true;
   };
-  const auto by_score = [&p](int64_t j, unsigned long long& key, unsigned long long& weight) {
-    key = ScoreKey(p, j);
+  const auto by_score = [key_of](int64_t j, unsigned long long& key, unsigned long long& weight) {
+    key = key_of[j];
     weight = 1;
     return true;
   };
-  const auto by_free_score = [&p](int64_t j, unsigned long long& key, unsigned long long& weight) {
-    key = ScoreKey(p, j);
+  const auto by_free_score = [&p, key_of](int64_t j, unsigned long long& key,
+                                          unsigned long long& weight) {
+    key = key_of[j];
     weight = 1;
     return p.forced == nullptr || p.forced[j] == 0;
   };
@@ -89,16 +87,16 @@ __global__ void __launch_bounds__(kCutThreads)
         n, by_free_score, free_cut, [keep](int64_t j, bool) { keep[j] = 1; }, scratch);
   }
   __syncthreads();
-  long long kept_mass = 0, kept = 0;
+  unsigned long long kept_mass = 0, kept = 0;
   for (int j = threadIdx.x; j < n; j += kCutThreads) {
     kept_mass += keep[j] != 0 ? p.mass[j] : 0;
     kept += keep[j];
   }
-  const long long all_kept_mass = BlockSum(kept_mass, block_sum),
-                  all_kept = BlockSum(kept, block_sum);
+  const auto all_kept_mass = static_cast<long long>(CutSum(kept_mass, scratch));
+  const auto all_kept = static_cast<int>(CutSum(kept, scratch));
   if (threadIdx.x == 0) {
     result->budget = budget;
-    result->kept = static_cast<int>(all_kept);
+    result->kept = all_kept;
     result->mass_threshold = mass_threshold;
     result->score_threshold = score_threshold;
     result->kept_mass = static_cast<double>(all_kept_mass) / (p.num_heads * kMassOne);
@@ -107,7 +105,8 @@ __global__ void __launch_bounds__(kCutThreads)
 
 void TopPSelect(const TopPParams& params, uint8_t* keep, float* score, TopPResult* result,
                 Stream stream) {
-  CUDA_LAUNCH(SelectTopP, 1, kCutThreads, stream, params, keep, score, result);
+  DeviceScratch<unsigned long long> key_of(params.num_keys, stream);
+  CUDA_LAUNCH(SelectTopP, 1, kCutThreads, stream, params, key_of.get(), keep, score, result);
 }
 
 }  // namespace ziprl::kernels::cuda

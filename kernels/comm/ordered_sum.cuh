@@ -1,4 +1,7 @@
 // The sum in the order of the ranks on the device (contract: OrderedSumParams).
+//
+// Roofline on an H100 (3.35 TB/s, 67 TFLOP/s in fp32), 8 ranks, 10^8 floats: 3.6 GB, 1.07 ms;
+// 0.7 GFLOP, 10 us: bound by memory.
 #pragma once
 
 #include <cstdint>

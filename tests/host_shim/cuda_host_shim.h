@@ -1,7 +1,8 @@
 // Runs CUDA kernel bodies on the CPU, one fiber per CUDA thread, for unit tests. All fibers of a
 // block live on one OS thread, so `__shared__` = `static thread_local` is per block. x86-64 System
 // V only. Stops the program on a divergent __syncthreads, a deadlock, or a shuffle from a lane
-// outside the mask; the order in which threads and blocks run is selectable, to expose races.
+// outside the mask; the order in which threads and blocks run is selectable, to expose races. There
+// are no atomics: kernels sum in a fixed order.
 #pragma once
 
 #include <cmath>
@@ -132,17 +133,4 @@ inline long long __double_as_longlong(double x) {
   long long bits;
   std::memcpy(&bits, &x, sizeof bits);
   return bits;
-}
-// One OS thread runs all blocks: plain read-modify-write is atomic.
-template <typename T>
-T atomicAdd(T* p, T value) {
-  static_assert(std::is_integral_v<T>, "sums of floats would depend on the order");
-  const T old = *p;
-  *p = old + value;
-  return old;
-}
-inline int atomicMax(int* p, int value) {
-  const int old = *p;
-  *p = old < value ? value : old;
-  return old;
 }

@@ -1,4 +1,4 @@
-// Every CUDA kernel on the host shim against the CPU op, in three thread orders.
+// Every CUDA kernel on the host shim against the CPU op, in three orders of threads and blocks.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -14,29 +14,30 @@ namespace {
 
 using ::testing::HasSubstr;
 
-class CudaKernelsTest : public testing::TestWithParam<std::tuple<int, cuhost::Order>> {
+constexpr cuhost::Order kOrders[] = {cuhost::Order::kForward, cuhost::Order::kReverse,
+                                     cuhost::Order::kRandom};
+
+class CudaKernelsTest : public testing::TestWithParam<int> {
  protected:
-  CudaKernelsTest() { cuhost::ThreadOrder() = std::get<1>(GetParam()); }
   ~CudaKernelsTest() override { cuhost::ThreadOrder() = cuhost::Order::kForward; }
 };
 
-TEST_P(CudaKernelsTest, AgreesWithTheCpu) {
-  const SelfTestCase test = SelfTestCases()[std::get<0>(GetParam())];
-  const SelfTestResult result = test.run(HostShimTable());
-  EXPECT_LE(result.error, result.tolerance) << test.name;
-}
-
-std::string CaseName(const testing::TestParamInfo<std::tuple<int, cuhost::Order>>& info) {
-  return SelfTestCases()[std::get<0>(info.param)].name + "_" +
-         testing::PrintToString(std::get<1>(info.param));
+// Equal deviations mean equal results: what depends on the order of threads or blocks would show.
+TEST_P(CudaKernelsTest, AgreesWithTheCpuInEveryOrderOfThreads) {
+  const SelfTestCase test = SelfTestCases()[GetParam()];
+  double first = 0.0;
+  for (cuhost::Order order : kOrders) {
+    cuhost::ThreadOrder() = order;
+    const SelfTestResult result = test.run(HostShimTable());
+    EXPECT_LE(result.error, result.tolerance) << testing::PrintToString(order);
+    if (order == kOrders[0]) first = result.error;
+    EXPECT_EQ(result.error, first) << testing::PrintToString(order);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(HostShim, CudaKernelsTest,
-                         testing::Combine(testing::Range(0, int(SelfTestCases().size())),
-                                          testing::Values(cuhost::Order::kForward,
-                                                          cuhost::Order::kReverse,
-                                                          cuhost::Order::kRandom)),
-                         CaseName);
+                         testing::Range(0, static_cast<int>(SelfTestCases().size())),
+                         [](const auto& info) { return SelfTestCases()[info.param].name; });
 
 // The judge notices a kernel that is wrong: here one that scales AdamW's update.
 TEST(SelfTestTest, ReportsAWrongKernel) {

@@ -10,6 +10,7 @@
   cuhost::Launch(dim3(grid), dim3(block), [&] { kernel(__VA_ARGS__); })
 #define ZIPRL_UNROLL
 #define ZIPRL_UNROLL_BY_4
+#define ZIPRL_NO_UNROLL
 
 namespace ziprl::kernels::cuda {
 
