@@ -11,6 +11,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ZIPRL = "build/bin/ziprl"
@@ -32,6 +33,28 @@ def run(command):
     if done.returncode != 0:
         sys.exit(f"failed: {' '.join(command)}\n{done.stderr[-2000:]}")
     return done.stdout
+
+
+class Side:
+    """A process that answers each line it is asked with a line of numbers."""
+
+    def __init__(self, command):
+        self.errors = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=self.errors, text=True, env=environment())
+
+    def ask(self, question):
+        self.process.stdin.write(f"{question}\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            self.errors.seek(0)
+            sys.exit(f"ended: {' '.join(self.process.args)}\n{self.errors.read()[-2000:]}")
+        return [float(word) for word in answer.split()]
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
 
 
 def prepare(work, size):

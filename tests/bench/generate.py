@@ -4,34 +4,18 @@ temperature 1, dense, one thread. usage: generate.py SIZE PYTHON, from the repos
 Cases: generate_SIZE_b1, _group8 (one prompt, 8 samples), _b32 (32 prompts); tokens/s, prompt and image processing
 included.
 """
-import subprocess
 import sys
 import tempfile
 
-from comparison import HERE, ROUNDS, environment, prepare, report
+from comparison import HERE, ROUNDS, Side, prepare, report
 
 TOKENS = 64
 CASES = {"b1": (1, 1), "group8": (1, 8), "b32": (32, 1)}
 TARGET = {"tiny_b1": 5, "tiny_group8": None, "tiny_b32": 3, "100m_b1": 2, "100m_group8": 3, "100m_b32": 1.4}
 
 
-class Side:
-    def __init__(self, command):
-        self.command = command
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.DEVNULL, text=True, env=environment())
-
-    def rate(self, prompts, samples):
-        self.process.stdin.write(f"{prompts} {samples} {TOKENS}\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            sys.exit(f"ended: {' '.join(self.command)}")
-        return prompts * samples * TOKENS / float(answer)
-
-    def end(self):
-        self.process.stdin.close()
-        self.process.wait()
+def rate(side, prompts, samples):
+    return prompts * samples * TOKENS / side.ask(f"{prompts} {samples} {TOKENS}")[0]
 
 
 def main(size, python):
@@ -42,8 +26,8 @@ def main(size, python):
         rival = Side([python, "-B", f"{HERE}/rival_transformers.py"] + arguments)
         for case, (prompts, samples) in CASES.items():
             for side in (ours, rival):
-                side.rate(prompts, samples)  # warms up
-            pairs = [(ours.rate(prompts, samples), rival.rate(prompts, samples)) for _ in range(ROUNDS)]
+                rate(side, prompts, samples)  # warms up
+            pairs = [(rate(ours, prompts, samples), rate(rival, prompts, samples)) for _ in range(ROUNDS)]
             report(f"generate_{size}_{case}", pairs, TARGET[f"{size}_{case}"], "tokens/s")
         ours.end()
         rival.end()

@@ -12,9 +12,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 OUT = "docs/performance.md"
 HEAD = """# Performance
 
-Written by `launch/bench all`, or from kept lines by `launch/bench report FILE...`; do not edit. `ratio` says how many times better ours is
-(memory: rival / ours) and is the median over at least five rounds in which both sides took turns; without a rival it is a fraction of what
-the machine can do. `limit` is what arithmetic or the machine allows. Reasons come from `tests/bench/notes.json`.
+Written by `launch/bench all`, or from kept lines by `launch/bench report FILE...`; do not edit. `ratio` says how many
+times better ours is (memory: rival / ours) and is the median over at least five rounds in which both sides took turns;
+without a rival it is ours, in its unit. `limit` is what arithmetic or the machine allows. Reasons come from
+`tests/bench/notes.json`.
 """
 
 
@@ -50,8 +51,8 @@ def main(paths):
         print(HEAD, file=out)
         for machine, date in dict.fromkeys((line["machine"], line["date"]) for line in lines.values()):
             print(f"## {machine}, {date}\n", file=out)
-            print("\n".join(table([line for line in lines.values() if (line["machine"], line["date"]) == (machine, date)])),
-                  end="\n\n", file=out)
+            chosen = [line for line in lines.values() if (line["machine"], line["date"]) == (machine, date)]
+            print("\n".join(table(chosen)), end="\n\n", file=out)
         missed = [name for name, line in lines.items() if verdict(line) == "**missed**"]
         if missed or stopped:
             print("## Missed\n", file=out)
