@@ -19,6 +19,11 @@ inline F8 Load8(const float* p) {
   std::memcpy(&x, p, sizeof x);
   return x;
 }
+inline F4 Load4(const float* p) {
+  F4 x;
+  std::memcpy(&x, p, sizeof x);
+  return x;
+}
 inline I8 Load8(const int32_t* p) {
   I8 x;
   std::memcpy(&x, p, sizeof x);
