@@ -38,15 +38,20 @@ std::vector<int> LayerParamIndices(const ParamStore& params, int layer) {
   return indices;
 }
 
+std::vector<float> RotaryFrequencies(const Architecture& arch) {
+  const at::TensorOptions host_options = at::TensorOptions().dtype(at::kFloat).device(at::kCPU);
+  const at::Tensor exponents = at::arange(0, arch.head_dim, 2, host_options).div_(arch.head_dim);
+  const at::Tensor inverse = at::pow(arch.rope_theta, exponents).reciprocal_();
+  const float* values = inverse.const_data_ptr<float>();
+  return std::vector<float>(values, values + inverse.numel());
+}
+
 Rotary MakeRotary(const Architecture& arch, const std::array<std::vector<int32_t>, 3>& positions,
                   const Device& device) {
   const at::TensorOptions host_options = at::TensorOptions().dtype(at::kFloat).device(at::kCPU);
   const int64_t rows = static_cast<int64_t>(positions[0].size()), half = arch.head_dim / 2;
-  // In fp32 as transformers computes it: at large positions the rounding of the frequencies shows.
-  const at::Tensor exponents = at::arange(0, arch.head_dim, 2, host_options).div_(arch.head_dim);
-  const at::Tensor inverse = at::pow(arch.rope_theta, exponents).reciprocal_();  // [D / 2]
+  const std::vector<float> frequency = RotaryFrequencies(arch);
   at::Tensor angles = at::empty({rows, half}, host_options);
-  const float* frequency = inverse.const_data_ptr<float>();
   float* out = angles.mutable_data_ptr<float>();
   for (int64_t r = 0; r < rows; ++r) {
     int64_t i = 0;

@@ -4,6 +4,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <vector>
+
 #include "model/architecture.h"
 #include "model/autograd_ops.h"
 #include "model/mrope.h"
@@ -21,6 +23,10 @@ struct DecoderLayerWeights {
 DecoderLayerWeights LayerWeights(const ParamStore& params, int layer);
 // The same weights as indices into the store, for gradients; order of the struct's members.
 std::vector<int> LayerParamIndices(const ParamStore& params, int layer);
+
+// Radians per position of each of a head's pairs: [D / 2], in fp32 as transformers computes them
+// (at large positions their rounding shows).
+std::vector<float> RotaryFrequencies(const Architecture& arch);
 
 struct Rotary {
   at::Tensor cos, sin;  // [N, D] fp32, sections of the three axes already interleaved

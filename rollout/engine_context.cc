@@ -69,6 +69,9 @@ absl::StatusOr<EngineContext> MakeEngineContext(const EngineConfig& config, cons
   for (int layer = 0; layer < model.arch.layers; ++layer) {
     context.layers.push_back(LayerWeights(model.params, layer));
   }
+  if (FloatLayers::Serve(model.device)) {
+    context.floats = std::make_shared<FloatLayers>(model.arch, model.params, context.layers);
+  }
   if (config.suppress_ids && model.processor != nullptr) context.suppressed = SuppressedMask(model);
   return context;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -9,6 +10,7 @@
 #include "model/model.h"
 #include "model/tensor.h"
 #include "model/token_selection.h"
+#include "rollout/float_layers.h"
 #include "rollout/sparse_engine.h"
 
 namespace ziprl {
@@ -21,14 +23,16 @@ struct EngineContext {
   Compute prefill;  // GEMM tiles of prompts
   Compute decode;   // GEMM tiles of decode steps: kDecodeTileRows in deterministic mode
   std::vector<DecoderLayerWeights> layers;
-  at::Tensor suppressed;  // uint8 [V]; undefined when nothing is suppressed
+  std::shared_ptr<const FloatLayers> floats;  // of the same; null where they do not serve
+  at::Tensor suppressed;                      // uint8 [V]; undefined when nothing is suppressed
 
   const Architecture& arch() const { return model->arch; }
   const Device& device() const { return model->device; }
 };
 
-// Rows of one GEMM tile of a decode step in deterministic mode. A sample's slot in its tile is its
-// index in the group modulo this, so its bits do not depend on what else is decoded.
+// Rows of one GEMM tile of a decode step in deterministic mode, where FloatLayers do not serve. A
+// sample's slot in its tile is its index in the group modulo this, so its bits do not depend on
+// what else is decoded.
 inline constexpr int kDecodeTileRows = 8;
 
 // Checks the settings against the model. The config and model must outlive the context.

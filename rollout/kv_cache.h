@@ -18,6 +18,8 @@ class RowBuffer {
   void Assign(const at::Tensor& rows, int64_t spare, const Device& device);
   // Appends rows [from, from + count) of `rows`.
   void Append(const at::Tensor& rows, int64_t from, int64_t count, const Device& device);
+  // Appends one row [heads, D]; memory of the host on both sides.
+  void AppendRow(const float* row, int64_t heads, int64_t dim);
   void Clear() { length_ = 0; }
 
   int64_t length() const { return length_; }
@@ -25,7 +27,7 @@ class RowBuffer {
   at::Tensor rows() const { return storage_.narrow(0, 0, length_); }  // a view
 
  private:
-  void Reserve(int64_t capacity, const at::Tensor& like, const Device& device);
+  void Reserve(int64_t capacity, int64_t heads, int64_t dim, const Device& device);
 
   at::Tensor storage_;  // [capacity, heads, D]
   float* data_ = nullptr;
@@ -34,13 +36,15 @@ class RowBuffer {
 
 class LayerCache {
  public:
-  // Prefill: kept keys and values [K, Hk, D]; visual[j] says whether entry j is an image/video
-  // token.
-  void Fill(const at::Tensor& k, const at::Tensor& v, std::vector<uint8_t> visual,
+  // Prefill: kept keys and values [K, Hk, D], with room for `spare` more; visual[j] says whether
+  // entry j is an image/video token.
+  void Fill(const at::Tensor& k, const at::Tensor& v, std::vector<uint8_t> visual, int64_t spare,
             const Device& device);
   // Generated tokens: rows [from, from + count) of k and v [B, Hk, D], fp32 and contiguous.
   void Append(const at::Tensor& k, const at::Tensor& v, int64_t from, int64_t count,
               const Device& device);
+  // One generated token: k and v [Hk, D]; memory of the host on both sides.
+  void AppendRow(const float* k, const float* v);
   // Keeps the entries whose bit is set; keep.size is length().
   void Compact(const Bitmap& keep, const Device& device);
 

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <numeric>
@@ -10,9 +11,12 @@
 #include "configs/base/bfloat16.h"
 #include "model/token_selection.h"
 #include "rollout/host_tensor.h"
+#include "rollout/prompt_layers.h"
 
 namespace ziprl {
 namespace {
+
+constexpr int kSpareRows = 128;  // of a cache: a short answer grows into them
 
 struct Branch {
   at::Tensor x;              // residual stream [n, C]; [1, C] after the last layer
@@ -29,7 +33,7 @@ class GroupPrefill {
  public:
   GroupPrefill(const EngineContext& context, const PreparedPrompt& prompt,
                const std::vector<Sequence*>& group)
-      : context_(context), prompt_(prompt), group_(group) {}
+      : context_(context), layers_(context), prompt_(prompt), group_(group) {}
 
   at::Tensor Run();
 
@@ -39,13 +43,14 @@ class GroupPrefill {
   LayerSelection SelectOne(int layer, const Sequence& sequence, const MassResult& mass) const;
   at::Tensor Attend(int layer, const at::Tensor& x, const Qkv& qkv, const Part& part);
   at::Tensor FinishLast(const at::Tensor& x, const Qkv& qkv, const at::Tensor& k,
-                        const at::Tensor& v, bool last_kept) const;
+                        const at::Tensor& v, bool last_kept);
   static void RecordLogits(const std::vector<float>& logits, Sequence* sequence);
   void Record(int layer, const Part& part, const at::Tensor& k, const at::Tensor& v);
   void FillRatios(Sequence* sequence) const;
   bool IsLast(int layer) const { return layer + 1 == context_.arch().layers; }
 
   const EngineContext& context_;
+  PromptLayers layers_;
   const PreparedPrompt& prompt_;
   const std::vector<Sequence*>& group_;
 };
@@ -83,8 +88,7 @@ at::Tensor GroupPrefill::Run() {
 }
 
 std::vector<Branch> GroupPrefill::AdvanceLayer(int layer, const Branch& branch) {
-  const Qkv qkv = ProjectQkv(context_.arch(), context_.layers[layer], branch.x, prompt_.rotary,
-                             context_.prefill);
+  const Qkv qkv = layers_.Project(layer, branch.x, prompt_.rotary);
   std::vector<Branch> grown;
   for (Part& part : Select(layer, branch, qkv)) {
     at::Tensor x = Attend(layer, branch.x, qkv, part);
@@ -159,13 +163,12 @@ at::Tensor GroupPrefill::Attend(int layer, const at::Tensor& x, const Qkv& qkv, 
   if (rows.defined()) compact.q = GatherRows(qkv.q, rows);
   const at::Tensor attention = RaggedAttention(compact.q, compact.k, compact.v,
                                                TailVisibility(kept, kept, context_.device()));
-  return FinishLayer(context_.arch(), context_.layers[layer], x,
-                     attention.reshape({kept, context_.arch().heads * context_.arch().head_dim}),
-                     rows, context_.prefill);
+  return layers_.Finish(
+      layer, x, attention.reshape({kept, context_.arch().heads * context_.arch().head_dim}), rows);
 }
 
 at::Tensor GroupPrefill::FinishLast(const at::Tensor& x, const Qkv& qkv, const at::Tensor& k,
-                                    const at::Tensor& v, bool last_kept) const {
+                                    const at::Tensor& v, bool last_kept) {
   const Architecture& arch = context_.arch();
   const int64_t n = prompt_.length;
   const int64_t width = static_cast<int64_t>(arch.heads) * arch.head_dim;
@@ -176,8 +179,7 @@ at::Tensor GroupPrefill::FinishLast(const at::Tensor& x, const Qkv& qkv, const a
         RaggedAttention(qkv.q.narrow(0, n - 1, 1), k, v, TailVisibility(1, kept, context_.device()))
             .reshape({1, width});
   }
-  return FinishLayer(arch, context_.layers.back(), x.narrow(0, n - 1, 1), attention, at::Tensor(),
-                     context_.prefill);
+  return layers_.Finish(arch.layers - 1, x.narrow(0, n - 1, 1), attention, at::Tensor());
 }
 
 // Of the next layer.
@@ -194,9 +196,10 @@ void GroupPrefill::Record(int layer, const Part& part, const at::Tensor& k, cons
   for (uint32_t j = 0; j < keep.size; ++j) {
     if (keep.Test(j)) visual.push_back(prompt_.visual[j]);
   }
+  const int64_t spare = std::min(kSpareRows, context_.config->max_response_length);
   for (int member : part.members) {
     Sequence& sequence = *group_[member];
-    sequence.layers[layer].cache.Fill(k, v, visual, context_.device());
+    sequence.layers[layer].cache.Fill(k, v, visual, spare, context_.device());
     sequence.out.kept.events[0][layer] = keep;
     sequence.out.kept_mass += part.selection.kept_mass / context_.arch().layers;
   }

@@ -16,6 +16,16 @@ bool RecompressionIsDue(const EngineConfig& config, int32_t number) {
   return config.rescore_interval > 0 && number > 0 && number % config.rescore_interval == 0;
 }
 
+void RecompressDue(const EngineContext& context, const std::vector<Sequence*>& sequences,
+                   int layer) {
+  for (Sequence* sequence : sequences) {
+    if (sequence == nullptr || !RecompressionIsDue(*context.config, sequence->fed + 1)) continue;
+    auto& events = sequence->out.kept.events;
+    if (layer == 0) events.emplace_back(context.arch().layers);
+    events.back()[layer] = Recompress(context, sequence->out.p, layer, &sequence->layers[layer]);
+  }
+}
+
 Bitmap Recompress(const EngineContext& context, double p, int layer, SequenceLayer* state) {
   const int32_t entries = state->cache.length();
   if (p >= 1.0) return FullBitmap(entries);

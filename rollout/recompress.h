@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "proto/types.h"
 #include "rollout/engine_context.h"
@@ -15,6 +16,11 @@ bool RecordsQueries(const EngineConfig& config, double p);
 
 // Whether a re-compression follows generated token number `number` (1-based).
 bool RecompressionIsDue(const EngineConfig& config, int32_t number);
+
+// Where one is due for the token that just entered the caches of these sequences (null = none):
+// re-compresses the layer and records what was kept.
+void RecompressDue(const EngineContext& context, const std::vector<Sequence*>& sequences,
+                   int layer);
 
 // Scores the cache's entries with the window's queries (those of the newest tokens, in order),
 // keeps the selected ones, empties the window. Deterministic in every recipe; p = 1 keeps

@@ -6,7 +6,6 @@
 #include <string>
 
 #include "configs/base/counter_rng.h"
-#include "kernels/sample_token.h"
 #include "rollout/host_tensor.h"
 
 namespace ziprl {
@@ -41,41 +40,44 @@ void Append(const EngineContext& context, int32_t token, float logprob, Sequence
 
 }  // namespace
 
-void SampleNext(const EngineContext& context, const at::Tensor& logits,
-                const std::vector<Sequence*>& rows) {
-  std::vector<int64_t> active;
-  std::vector<double> uniform;
+void Sampler::Draw(kernels::SampleTokenParams params) {
+  const Device& device = context_.device();
+  if (device.device.is_cpu()) {
+    params.uniform = uniform_.data();
+    return kernels::SampleToken(device.backend(), params, token_.data(), logprob_.data(), nullptr);
+  }
+  const at::Tensor uniform = ToDevice(uniform_, device);
+  const at::Tensor token = at::empty({params.rows}, device.Int());
+  const at::Tensor logprob = at::empty({params.rows}, device.Float());
+  params.uniform = uniform.data_ptr<double>();
+  kernels::SampleToken(device.backend(), params, token.data_ptr<int32_t>(),
+                       logprob.data_ptr<float>(), CurrentStream(device.device));
+  const at::Tensor token_host = token.cpu(), logprob_host = logprob.cpu();
+  std::copy_n(token_host.data_ptr<int32_t>(), params.rows, token_.begin());
+  std::copy_n(logprob_host.data_ptr<float>(), params.rows, logprob_.begin());
+}
+
+void Sampler::Next(const float* logits, const std::vector<Sequence*>& rows) {
+  uniform_.assign(rows.size(), 0.0);
+  token_.resize(rows.size());
+  logprob_.resize(rows.size());
   for (size_t r = 0; r < rows.size(); ++r) {
     if (rows[r] == nullptr) continue;
-    active.push_back(static_cast<int64_t>(r));
     const Completion& out = rows[r]->out;
-    uniform.push_back(PhiloxUniform53(out.seed, static_cast<uint32_t>(out.token_ids.size()), 0, 0,
-                                      RngStream::kToken));
+    uniform_[r] = PhiloxUniform53(out.seed, static_cast<uint32_t>(out.token_ids.size()), 0, 0,
+                                  RngStream::kToken);
   }
-  const Device& device = context.device();
-  const int64_t count = static_cast<int64_t>(active.size());
-  const at::Tensor drawn =
-      (active.size() == rows.size() ? logits : logits.index_select(0, ToDevice(active, device)))
-          .to(at::kFloat)
-          .contiguous();
-  const at::Tensor uniforms = ToDevice(uniform, device);
-  const at::Tensor tokens = at::empty({count}, device.Int());
-  const at::Tensor logprobs = at::empty({count}, device.Float());
   kernels::SampleTokenParams params;
-  params.logits = drawn.data_ptr<float>();
-  params.rows = count;
-  params.vocab = drawn.size(1);
-  if (context.suppressed.defined()) params.suppressed = context.suppressed.data_ptr<uint8_t>();
-  params.uniform = uniforms.data_ptr<double>();
-  params.temperature = static_cast<float>(context.config->temperature);
-  params.top_k = context.config->top_k;
-  params.top_p = static_cast<float>(context.config->top_p);
-  kernels::SampleToken(device.backend(), params, tokens.data_ptr<int32_t>(),
-                       logprobs.data_ptr<float>(), CurrentStream(device.device));
-  const at::Tensor tokens_host = tokens.cpu(), logprobs_host = logprobs.cpu();
-  for (int64_t i = 0; i < count; ++i) {
-    Append(context, tokens_host.data_ptr<int32_t>()[i], logprobs_host.data_ptr<float>()[i],
-           rows[active[i]]);
+  params.logits = logits;
+  params.rows = static_cast<int64_t>(rows.size());
+  params.vocab = context_.arch().vocab;
+  if (context_.suppressed.defined()) params.suppressed = context_.suppressed.data_ptr<uint8_t>();
+  params.temperature = static_cast<float>(context_.config->temperature);
+  params.top_k = context_.config->top_k;
+  params.top_p = static_cast<float>(context_.config->top_p);
+  Draw(params);
+  for (size_t r = 0; r < rows.size(); ++r) {
+    if (rows[r] != nullptr) Append(context_, token_[r], logprob_[r], rows[r]);
   }
 }
 

@@ -10,6 +10,7 @@
 #include "rollout/group.h"
 #include "rollout/host_tensor.h"
 #include "rollout/prefill.h"
+#include "rollout/prompt_layers.h"
 #include "rollout/recompress.h"
 #include "rollout/sparse_engine.h"
 
@@ -66,15 +67,15 @@ at::Tensor ResponseRows(const EngineContext& context, const std::vector<int32_t>
                         Sequence* sequence) {
   const Model& model = *context.model;
   at::Tensor x = EmbedTokens(model.arch, model.params, inputs, at::Tensor());
+  PromptLayers layers(context);
   const Rotary rotary = ResponseRotary(context, *sequence, static_cast<int32_t>(inputs.size()));
   for (int layer = 0; layer < model.arch.layers; ++layer) {
-    const DecoderLayerWeights& weights = context.layers[layer];
-    Qkv qkv = ProjectQkv(model.arch, weights, x, rotary, context.prefill);
+    Qkv qkv = layers.Project(layer, x, rotary);
     for (at::Tensor* tensor : {&qkv.q, &qkv.k, &qkv.v}) {
       *tensor = tensor->to(at::kFloat).contiguous();
     }
     const at::Tensor attention = AttendResponse(context, layer, qkv, sequence);
-    x = FinishLayer(model.arch, weights, x, attention, at::Tensor(), context.prefill);
+    x = layers.Finish(layer, x, attention, at::Tensor());
   }
   sequence->fed = static_cast<int32_t>(inputs.size());
   return x;

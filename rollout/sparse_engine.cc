@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <list>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -17,35 +18,6 @@ namespace {
 
 using Completions = std::vector<std::vector<Completion>>;
 
-// Leases [begin, end) that decode as one batch.
-struct Unit {
-  size_t begin = 0, end = 0;
-};
-
-// In deterministic mode every group is its own batch; otherwise small groups (evaluation: one
-// sample a lease) share a batch up to these sizes. Never depends on the number of threads.
-constexpr int64_t kBatchSamples = 16;
-constexpr int64_t kBatchTokens = 16384;  // prompt tokens over all samples
-
-std::vector<Unit> MakeUnits(const EngineConfig& config, const std::vector<GroupLease>& leases) {
-  std::vector<Unit> units;
-  int64_t samples = 0, tokens = 0;
-  for (size_t i = 0; i < leases.size(); ++i) {
-    const int64_t more_samples = static_cast<int64_t>(leases[i].samples.size());
-    const int64_t more_tokens =
-        more_samples * static_cast<int64_t>(leases[i].prompt.token_ids.size());
-    samples += more_samples;
-    tokens += more_tokens;
-    if (units.empty() || config.deterministic || samples > kBatchSamples || tokens > kBatchTokens) {
-      units.push_back({i, i});
-      samples = more_samples;
-      tokens = more_tokens;
-    }
-    units.back().end = i + 1;
-  }
-  return units;
-}
-
 std::vector<const MediaRef*> MediaOf(const std::vector<GroupLease>& leases) {
   std::vector<const MediaRef*> media;
   for (const GroupLease& lease : leases) {
@@ -54,28 +26,66 @@ std::vector<const MediaRef*> MediaOf(const std::vector<GroupLease>& leases) {
   return media;
 }
 
-absl::Status GenerateUnit(const EngineContext& context, VisualFeatures& features,
-                          const std::vector<GroupLease>& leases, const Unit& unit,
-                          Completions* out) {
-  std::vector<PrefilledGroup> groups;
-  std::vector<at::Tensor> last_rows;
-  for (size_t i = unit.begin; i < unit.end; ++i) {
-    ZIPRL_ASSIGN_OR_RETURN(PrefilledGroup group, StartGroup(context, features, leases[i]));
-    if (group.last_rows.defined()) last_rows.push_back(group.last_rows);
-    groups.push_back(std::move(group));
-  }
-  std::vector<Sequence*> sequences;
-  for (PrefilledGroup& group : groups) {
-    for (Sequence& sequence : group.sequences) sequences.push_back(&sequence);
-  }
-  if (!sequences.empty()) DecodeGroup(context, sequences, at::cat(last_rows, 0));
-  for (size_t g = 0; g < groups.size(); ++g) {
-    for (Sequence& sequence : groups[g].sequences) {
-      (*out)[unit.begin + g].push_back(FinishSequence(context, std::move(sequence)));
+// Groups that decode as one batch. Each enters once there is room and leaves when it is done.
+class Lane {
+ public:
+  Lane(const EngineContext& context, VisualFeatures& features,
+       const std::vector<GroupLease>& leases, Completions* out)
+      : context_(context), features_(features), leases_(leases), out_(out), batch_(context) {}
+
+  // Leases first, first + stride, first + 2 stride, ...
+  absl::Status Generate(size_t first, size_t stride) {
+    size_t next = first;
+    while (next < leases_.size() || !batch_.empty()) {
+      for (; next < leases_.size() && HasRoom(leases_[next]); next += stride) {
+        ZIPRL_RETURN_IF_ERROR(Start(next));
+      }
+      if (!batch_.empty()) batch_.Step();
+      FinishGroups();
     }
+    return absl::OkStatus();
   }
-  return absl::OkStatus();
-}
+
+ private:
+  struct Started {
+    size_t lease;
+    std::vector<Sequence> sequences;
+  };
+
+  bool HasRoom(const GroupLease& lease) const {
+    return batch_.HasRoom(static_cast<int64_t>(lease.samples.size()),
+                          static_cast<int64_t>(lease.prompt.token_ids.size()));
+  }
+
+  absl::Status Start(size_t lease) {
+    ZIPRL_ASSIGN_OR_RETURN(PrefilledGroup group, StartGroup(context_, features_, leases_[lease]));
+    groups_.push_back({lease, std::move(group.sequences)});
+    std::vector<Sequence*> sequences;
+    for (Sequence& sequence : groups_.back().sequences) sequences.push_back(&sequence);
+    if (!sequences.empty()) batch_.Join(sequences, group.last_rows);
+    return absl::OkStatus();
+  }
+
+  void FinishGroups() {
+    groups_.remove_if([this](Started& group) {
+      if (!std::all_of(group.sequences.begin(), group.sequences.end(),
+                       [](const Sequence& sequence) { return sequence.done; })) {
+        return false;
+      }
+      for (Sequence& sequence : group.sequences) {
+        (*out_)[group.lease].push_back(FinishSequence(context_, std::move(sequence)));
+      }
+      return true;
+    });
+  }
+
+  const EngineContext& context_;
+  VisualFeatures& features_;
+  const std::vector<GroupLease>& leases_;
+  Completions* out_;
+  DecodeBatch batch_;
+  std::list<Started> groups_;
+};
 
 class SparseEngine : public RolloutEngine {
  public:
@@ -86,17 +96,15 @@ class SparseEngine : public RolloutEngine {
   absl::StatusOr<Completions> Generate(const std::vector<GroupLease>& leases) override {
     ZIPRL_ASSIGN_OR_RETURN(const EngineContext context, MakeEngineContext(config_, *model_));
     features_->Prefetch(*model_, MediaOf(leases));
-    const std::vector<Unit> units = MakeUnits(config_, leases);
     Completions out(leases.size());
-    std::vector<absl::Status> status(units.size());
-    // Threads are spread over units first; what is left works inside them, where bits may depend on
-    // it.
-    const int inner = config_.deterministic || units.empty()
-                          ? 1
-                          : std::max(1, config_.threads / static_cast<int>(units.size()));
-    ParallelUnits(static_cast<int>(units.size()), config_.threads, [&](int unit, int worker) {
-      status[unit] = GuardTorch(
-          inner, [&] { return GenerateUnit(context, *features_, leases, units[unit], &out); });
+    // Threads are spread over leases first; what is left works inside operations, where bits may
+    // depend on it.
+    const int lanes = std::clamp(static_cast<int>(leases.size()), 1, std::max(1, config_.threads));
+    const int inner = config_.deterministic ? 1 : std::max(1, config_.threads / lanes);
+    std::vector<absl::Status> status(lanes);
+    ParallelUnits(lanes, lanes, [&](int lane, int) {
+      status[lane] = GuardTorch(
+          inner, [&] { return Lane(context, *features_, leases, &out).Generate(lane, lanes); });
     });
     for (const absl::Status& each : status) ZIPRL_RETURN_IF_ERROR(each);
     return out;

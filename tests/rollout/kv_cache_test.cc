@@ -17,7 +17,7 @@ at::Tensor Rows(int64_t count, float first) {
 
 TEST(LayerCacheTest, AppendsGrowAndKeepWhatIsThere) {
   LayerCache cache;
-  cache.Fill(Rows(5, 0), Rows(5, 1000), {0, 1, 1, 0, 0}, Device());
+  cache.Fill(Rows(5, 0), Rows(5, 1000), {0, 1, 1, 0, 0}, 16, Device());
   const at::Tensor k = Rows(100, 100), v = Rows(100, 2000);
   for (int64_t row = 0; row < 100; ++row) cache.Append(k, v, row, 1, Device());
   ASSERT_EQ(cache.length(), 105);
@@ -30,7 +30,7 @@ TEST(LayerCacheTest, AppendsGrowAndKeepWhatIsThere) {
 
 TEST(LayerCacheTest, CompactsToTheKeptEntries) {
   LayerCache cache;
-  cache.Fill(Rows(4, 0), Rows(4, 50), {0, 1, 1, 0}, Device());
+  cache.Fill(Rows(4, 0), Rows(4, 50), {0, 1, 1, 0}, 16, Device());
   cache.Append(Rows(2, 100), Rows(2, 200), 0, 2, Device());
   Bitmap keep(6);
   for (uint32_t j : {0u, 2u, 5u}) keep.Set(j);
@@ -46,8 +46,8 @@ TEST(LayerCacheTest, CompactsToTheKeptEntries) {
 TEST(LayerCacheTest, FilledCachesDoNotShareTheirRows) {
   const at::Tensor rows = Rows(3, 0);
   LayerCache a, b;
-  a.Fill(rows, rows, {0, 0, 0}, Device());
-  b.Fill(rows, rows, {0, 0, 0}, Device());
+  a.Fill(rows, rows, {0, 0, 0}, 16, Device());
+  b.Fill(rows, rows, {0, 0, 0}, 16, Device());
   a.k().zero_();
   EXPECT_TRUE(at::equal(b.k(), Rows(3, 0)));
   EXPECT_TRUE(at::equal(rows, Rows(3, 0)));

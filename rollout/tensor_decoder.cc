@@ -1,0 +1,128 @@
+// Decode steps by tensor operations: any device and type.
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <cstdint>
+
+#include "kernels/decode_attention.h"
+#include "model/language_model.h"
+#include "rollout/decoder.h"
+#include "rollout/host_tensor.h"
+#include "rollout/recompress.h"
+
+namespace ziprl {
+namespace {
+
+// k, v and lengths of one layer as the kernel takes them.
+struct CachePointers {
+  std::vector<int64_t> k, v;
+  std::vector<int32_t> length;
+  at::Tensor k_device, v_device, length_device;
+
+  CachePointers(const Rows& rows, int layer, const Device& device)
+      : k(rows.size(), 0), v(rows.size(), 0), length(rows.size(), 0) {
+    for (size_t r = 0; r < rows.size(); ++r) {
+      if (rows[r] == nullptr) continue;
+      const LayerCache& cache = rows[r]->layers[layer].cache;
+      k[r] = reinterpret_cast<int64_t>(cache.k_data());
+      v[r] = reinterpret_cast<int64_t>(cache.v_data());
+      length[r] = cache.length();
+    }
+    k_device = ToDevice(k, device);
+    v_device = ToDevice(v, device);
+    length_device = ToDevice(length, device);
+  }
+};
+
+at::Tensor AttendCaches(const EngineContext& context, const Rows& rows, int layer,
+                        const at::Tensor& q) {
+  const Architecture& arch = context.arch();
+  const CachePointers pointers(rows, layer, context.device());
+  const at::Tensor out = at::empty_like(q);  // [R, H, D]
+  kernels::DecodeAttentionParams params;
+  params.q = q.data_ptr<float>();
+  params.k = reinterpret_cast<const float* const*>(pointers.k_device.data_ptr<int64_t>());
+  params.v = reinterpret_cast<const float* const*>(pointers.v_device.data_ptr<int64_t>());
+  params.length = pointers.length_device.data_ptr<int32_t>();
+  params.batch = static_cast<int>(rows.size());
+  params.num_heads = arch.heads;
+  params.num_kv_heads = arch.kv_heads;
+  params.head_dim = arch.head_dim;
+  params.scale = 1.0f / std::sqrt(static_cast<float>(arch.head_dim));
+  kernels::DecodeAttention(context.device().backend(), params, out.data_ptr<float>(),
+                           CurrentStream(context.device().device));
+  return out.reshape({out.size(0), static_cast<int64_t>(arch.heads) * arch.head_dim})
+      .to(context.device().dtype);
+}
+
+void AppendToCaches(const EngineContext& context, const Rows& rows, int layer, const Qkv& qkv) {
+  for (size_t r = 0; r < rows.size(); ++r) {
+    if (rows[r] == nullptr) continue;
+    SequenceLayer& state = rows[r]->layers[layer];
+    const int64_t row = static_cast<int64_t>(r);
+    state.cache.Append(qkv.k, qkv.v, row, 1, context.device());
+    if (RecordsQueries(*context.config, rows[r]->out.p)) {
+      state.window.Append(qkv.q, row, 1, context.device());
+    }
+  }
+}
+
+Qkv ToFloat(Qkv qkv) {
+  for (at::Tensor* tensor : {&qkv.q, &qkv.k, &qkv.v}) {
+    *tensor = tensor->to(at::kFloat).contiguous();
+  }
+  return qkv;
+}
+
+// The newest token of every row through all layers: residual rows [R, C].
+at::Tensor ForwardStep(const EngineContext& context, const Rows& rows) {
+  const Model& model = *context.model;
+  std::vector<int32_t> ids(rows.size(), 0), position(rows.size(), 0);
+  for (size_t r = 0; r < rows.size(); ++r) {
+    if (rows[r] == nullptr) continue;
+    ids[r] = rows[r]->out.token_ids.back();
+    position[r] = rows[r]->next_position + rows[r]->fed;
+  }
+  at::Tensor x = EmbedTokens(model.arch, model.params, ids, at::Tensor());
+  const Rotary rotary = MakeRotary(model.arch, {position, position, position}, model.device);
+  for (int layer = 0; layer < model.arch.layers; ++layer) {
+    const DecoderLayerWeights& weights = context.layers[layer];
+    const Qkv qkv = ToFloat(ProjectQkv(model.arch, weights, x, rotary, context.decode));
+    AppendToCaches(context, rows, layer, qkv);
+    const at::Tensor attention = AttendCaches(context, rows, layer, qkv.q);
+    RecompressDue(context, rows, layer);
+    x = FinishLayer(model.arch, weights, x, attention, at::Tensor(), context.decode);
+  }
+  for (Sequence* sequence : rows) {
+    if (sequence != nullptr) ++sequence->fed;
+  }
+  return x;
+}
+
+class TensorDecoder : public Decoder {
+ public:
+  explicit TensorDecoder(const EngineContext& context) : context_(context) {}
+
+  const float* Logits(const at::Tensor& rows) override {
+    const Model& model = *context_.model;
+    logits_ = Linear(FinalNorm(model.arch, model.params, rows),
+                     HeadWeight(model.arch, model.params), at::Tensor(), context_.decode)
+                  .to(at::kFloat)
+                  .contiguous();
+    return logits_.const_data_ptr<float>();
+  }
+
+  const float* Step(const Rows& rows) override { return Logits(ForwardStep(context_, rows)); }
+
+ private:
+  const EngineContext& context_;
+  at::Tensor logits_;
+};
+
+}  // namespace
+
+std::unique_ptr<Decoder> MakeTensorDecoder(const EngineContext& context) {
+  return std::make_unique<TensorDecoder>(context);
+}
+
+}  // namespace ziprl
