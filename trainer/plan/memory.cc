@@ -12,28 +12,31 @@ constexpr int64_t kFloat = 4;
 constexpr int64_t kFeatureStore = int64_t{512} << 20;        // VisualFeatures' capacity
 constexpr int64_t kLogitBlock = int64_t{1} << 23;            // elements, model/attention_ops
 constexpr int kReductionsAlive = 3;                          // two under way and one that starts
-constexpr int64_t kBatchSamples = 16, kBatchTokens = 16384;  // rollout/sparse_engine
+constexpr int64_t kBatchSamples = 64, kBatchTokens = 32768;  // rollout/decode
+constexpr int64_t kMlpRows = 252;                            // rollout/float_layers
 constexpr int64_t kBroadcastPieces = int64_t{128} << 20;     // launch/device_sender
-constexpr int64_t kSpareRows = 16;                           // rollout/kv_cache
+constexpr int64_t kSpareRows = 128, kLeastRows = 16;         // rollout/prefill, kv_cache
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// A RowBuffer's capacity once it holds `rows`, filled first with `first`.
-int64_t Capacity(int64_t first, int64_t rows) {
-  int64_t capacity = first + kSpareRows;
+// A RowBuffer's capacity once it holds `rows`, made for `capacity`.
+int64_t Capacity(int64_t capacity, int64_t rows) {
   while (capacity < rows) capacity += std::max<int64_t>(capacity / 2, 1);
   return capacity;
 }
 
+// What computes rollouts: rollout/float_layers, or tensors.
+bool FloatLayers(const PlanInput& in) { return !in.machine.gpu && in.element() == kFloat; }
+
 int64_t GroupsInABatch(const PlanInput& in) {
-  if (in.config.trainer.deterministic) return 1;
+  if (in.config.trainer.deterministic && !FloatLayers(in)) return 1;
   const int64_t n = in.config.rollout.n;
   return std::max<int64_t>(
       1, std::min(kBatchSamples / n, kBatchTokens / (n * std::max<int64_t>(in.prompt, 1))));
 }
 
 int64_t BatchesAtOnce(const PlanInput& in) {
-  return std::min<int64_t>(in.threads, CeilDiv(GroupsAtATime(in), GroupsInABatch(in)));
+  return std::min<int64_t>(in.threads, GroupsAtATime(in));
 }
 
 int64_t WorkersAtOnce(const PlanInput& in) {
@@ -136,12 +139,13 @@ int64_t Prefill(const PlanInput& in) {
   const Architecture& a = in.arch;
   const int64_t e = in.element(), d = a.head_dim;
   const int64_t branches = in.Selections();
-  const int64_t row = (2 * branches + 3) * a.hidden * e +
-                      ((3 * a.heads + 4 * a.kv_heads) * d + 3 * a.intermediate) * e +
+  const int64_t row = (2 * branches + 3) * a.hidden * e + (3 * a.heads + 4 * a.kv_heads) * d * e +
                       (e == 2 ? (2 * a.heads + 2 * a.kv_heads) * d * kFloat : 0);
+  const int64_t inner =
+      (FloatLayers(in) ? std::min(in.prompt, kMlpRows) : in.prompt) * 3 * a.intermediate * e;
   const int64_t tower = VisionActivationBytes(a.vision, e, 1) / a.vision.depth;
   const int64_t patches = in.visual * a.vision.merge * a.vision.merge;
-  return std::max(in.prompt * row, patches * tower) * BatchesAtOnce(in);
+  return std::max(in.prompt * row + inner, patches * tower) * BatchesAtOnce(in);
 }
 
 // The sampler's: as computed and in fp32, of each batch.
@@ -263,14 +267,15 @@ int64_t PassActivationBytes(const PlanInput& in, bool recompute) {
 int64_t CacheBytes(const PlanInput& in) {
   const Architecture& a = in.arch;
   const auto kept = static_cast<int64_t>(in.kept_ratio * static_cast<double>(in.prompt) + 0.5);
-  int64_t floats = Capacity(kept, kept + in.response) * 2 * a.kv_heads * a.head_dim;
+  const int64_t spare = std::min<int64_t>(kSpareRows, in.config.data.max_response_length);
+  int64_t floats = Capacity(kept + spare, kept + in.response) * 2 * a.kv_heads * a.head_dim;
   const int64_t interval = in.config.rollout.rescore_interval;
   const bool dense =
       std::all_of(in.config.rollout.thresholds.begin(), in.config.rollout.thresholds.end(),
                   [](double p) { return p >= 1; });
   // The queries of the newest tokens, where re-compressions will ask for them.
   if (!dense && interval > 0 && in.response > interval) {
-    floats += Capacity(0, interval) * a.heads * a.head_dim;
+    floats += Capacity(kLeastRows, interval) * a.heads * a.head_dim;
   }
   return floats * kFloat * a.layers;
 }
