@@ -41,4 +41,5 @@ def main(model_path, rows, dtype):
         print(seconds, flush=True)
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])
