@@ -48,20 +48,31 @@ def memory_tiny(bench):
     compare(bench, [*tiny_run(bench, out), "trainer.threads=2", "trainer.max_steps=2"], out)
 
 
-def memory_20m(bench):
-    """17 million parameters, without what looks for a GPU: most of the memory is the model's."""
+def compare_wide(bench, text, *settings):
+    """A model of the shape in tiny.json but for `text`, without what looks for a GPU: most of the memory is the model's."""
     with open(os.path.join(ROOT, "configs", "models", "tiny.json")) as file:
         shape = json.load(file)
     shape["config"]["text_config"].update(
-        hidden_size=384, num_hidden_layers=8, num_attention_heads=6, intermediate_size=1024,
-        rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [8, 12, 12]})
-    shape["config"]["vision_config"]["out_hidden_size"] = 384
+        text, rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [8, 12, 12]})
+    shape["config"]["vision_config"]["out_hidden_size"] = text["hidden_size"]
     with open(bench.path("shape.json"), "w") as file:
         json.dump(shape, file)
     bench.run("init", bench.path("shape.json"), bench.path("model"), "--corpus", bench.fixture("rows.jsonl"))
     out = bench.path("out")
-    compare(bench, [*tiny_run(bench, out), f"model.path={bench.path('model')}", "model.device=cpu", "trainer.threads=2",
-                    "trainer.max_steps=2", "trainer.deterministic=false"], out)
+    compare(bench, [*tiny_run(bench, out), f"model.path={bench.path('model')}", "model.device=cpu", "trainer.max_steps=2",
+                    "trainer.deterministic=false", *settings], out)
+
+
+def memory_20m(bench):
+    """17 million parameters."""
+    compare_wide(bench, {"hidden_size": 384, "num_hidden_layers": 8, "num_attention_heads": 6, "intermediate_size": 1024},
+                 "trainer.threads=2")
+
+
+def memory_wide(bench):
+    """Half as deep and twice as wide, on one thread."""
+    compare_wide(bench, {"hidden_size": 768, "num_hidden_layers": 4, "num_attention_heads": 12, "intermediate_size": 2048},
+                 "trainer.threads=1")
 
 
 def published(bench):
@@ -94,7 +105,7 @@ def refused(bench):
         check(done.returncode == 1 and words in done.stderr, args, done.stderr)
 
 
-CASES = [memory_tiny, memory_20m, published, refused]
+CASES = [memory_tiny, memory_20m, memory_wide, published, refused]
 
 if __name__ == "__main__":
     workbench.main({case.__name__: case for case in CASES})
