@@ -26,7 +26,13 @@ class IntraOpThreads {
   const int before_;
 };
 
-absl::Status CheckConfig(const EngineConfig& c, const Model& model) {
+at::Tensor SuppressedMask(const Model& model) {
+  return ToDevice(model.processor->SuppressedIds(), model.device);
+}
+
+}  // namespace
+
+absl::Status CheckEngineConfig(const EngineConfig& c, const Model& model) {
   if (!(c.temperature >= 0.0)) {
     return absl::InvalidArgumentError(
         absl::StrCat("temperature = ", c.temperature, "; 0 (greedy) or more is allowed"));
@@ -46,17 +52,11 @@ absl::Status CheckConfig(const EngineConfig& c, const Model& model) {
     return absl::InvalidArgumentError(
         "the recipe `budget` needs a budget head and this model has none");
   }
-  return absl::OkStatus();
+  return ParseForceKeep(c.force_keep).status();
 }
-
-at::Tensor SuppressedMask(const Model& model) {
-  return ToDevice(model.processor->SuppressedIds(), model.device);
-}
-
-}  // namespace
 
 absl::StatusOr<EngineContext> MakeEngineContext(const EngineConfig& config, const Model& model) {
-  ZIPRL_RETURN_IF_ERROR(CheckConfig(config, model));
+  ZIPRL_RETURN_IF_ERROR(CheckEngineConfig(config, model));
   EngineContext context;
   context.config = &config;
   context.model = &model;
@@ -70,7 +70,10 @@ absl::StatusOr<EngineContext> MakeEngineContext(const EngineConfig& config, cons
     context.layers.push_back(LayerWeights(model.params, layer));
   }
   if (FloatLayers::Serve(model.device)) {
-    context.floats = std::make_shared<FloatLayers>(model.arch, model.params, context.layers);
+    ZIPRL_RETURN_IF_ERROR(GuardTorch(at::get_num_threads(), [&] {
+      context.floats = std::make_shared<FloatLayers>(model.arch, model.params, context.layers);
+      return absl::OkStatus();
+    }));
   }
   if (config.suppress_ids && model.processor != nullptr) context.suppressed = SuppressedMask(model);
   return context;

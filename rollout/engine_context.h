@@ -35,7 +35,9 @@ struct EngineContext {
 // what else is decoded.
 inline constexpr int kDecodeTileRows = 8;
 
-// Checks the settings against the model. The config and model must outlive the context.
+absl::Status CheckEngineConfig(const EngineConfig& config, const Model& model);
+// With the settings checked. The parameters must be whole (ZeRO may have released them before); the
+// config and model must outlive the context.
 absl::StatusOr<EngineContext> MakeEngineContext(const EngineConfig& config, const Model& model);
 
 // Runs body without gradients and with this many threads inside tensor operations; torch's

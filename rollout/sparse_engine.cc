@@ -130,7 +130,7 @@ class SparseEngine : public RolloutEngine {
 absl::StatusOr<std::unique_ptr<RolloutEngine>> MakeSparseEngine(
     const EngineConfig& config, std::shared_ptr<const Model> model,
     std::shared_ptr<VisualFeatures> features) {
-  ZIPRL_RETURN_IF_ERROR(MakeEngineContext(config, *model).status());
+  ZIPRL_RETURN_IF_ERROR(CheckEngineConfig(config, *model));
   return std::make_unique<SparseEngine>(config, std::move(model), std::move(features));
 }
 
