@@ -95,7 +95,7 @@ int Product255(int a, int b) {
   return ((sum >> 8) + sum) >> 8;
 }
 
-// Four channels are inks in Adobe's convention: inverted.
+// Grey, or four channels of inks in Adobe's convention: inverted.
 void ConvertRow(const std::vector<uint8_t>& row, int channels, int width, uint8_t* to) {
   for (int x = 0; x < width; ++x) {
     const uint8_t* from = &row[static_cast<size_t>(x) * channels];
@@ -103,7 +103,7 @@ void ConvertRow(const std::vector<uint8_t>& row, int channels, int width, uint8_
       if (channels == 4) {
         *to++ = static_cast<uint8_t>(from[3] - Product255(255 - from[c], from[3]));
       } else {
-        *to++ = from[channels == 1 ? 0 : c];
+        *to++ = from[0];
       }
     }
   }
@@ -119,9 +119,9 @@ absl::Status Decode(Reader* reader, Image* image) {
   const int channels = jpeg.output_components;
   std::vector<uint8_t> row(static_cast<size_t>(image->width) * channels);
   for (int y = 0; y < image->height; ++y) {
-    if (!ReadRow(reader, row.data())) return Unreadable(*reader);
-    ConvertRow(row, channels, image->width,
-               &image->pixels[static_cast<size_t>(y) * image->width * 3]);
+    uint8_t* to = &image->pixels[static_cast<size_t>(y) * image->width * 3];
+    if (!ReadRow(reader, channels == 3 ? to : row.data())) return Unreadable(*reader);
+    if (channels != 3) ConvertRow(row, channels, image->width, to);
   }
   return Finish(reader) ? absl::OkStatus() : Unreadable(*reader);
 }

@@ -61,7 +61,7 @@ absl::StatusOr<ImagePatches> ProcessImage(const ImageProcessorConfig& config, co
   ZIPRL_ASSIGN_OR_RETURN(const auto size, SmartResize(config, image.height, image.width));
   const Image resized = ResizeBicubic(image, size.first, size.second);
   PatchWriter writer(config, {1, size.first / config.patch, size.second / config.patch});
-  for (int t = 0; t < config.temporal_patch; ++t) writer.Write(resized, t);
+  writer.Write(resized, 0, config.temporal_patch);
   return std::move(writer).Take();
 }
 

@@ -1,5 +1,7 @@
 #include "model/patch_writer.h"
 
+#include <algorithm>
+
 namespace ziprl {
 
 // transformers folds the rescale into mean and std.
@@ -16,7 +18,7 @@ PatchWriter::PatchWriter(const ImageProcessorConfig& config, const Grid& grid) :
   patches_.values.resize(static_cast<size_t>(grid.t) * grid.h * grid.w * patches_.patch_dim);
 }
 
-void PatchWriter::Write(const Image& frame, int index) {
+void PatchWriter::Write(const Image& frame, int index, int count) {
   const Grid& grid = patches_.grid;
   const int block = config_.merge, slot = index % config_.temporal_patch;
   float* out = patches_.values.data() + static_cast<size_t>(index / config_.temporal_patch) *
@@ -25,22 +27,25 @@ void PatchWriter::Write(const Image& frame, int index) {
     for (int bx = 0; bx < grid.w; bx += block) {
       for (int i = 0; i < block * block; ++i, out += patches_.patch_dim) {
         WritePatch(frame, (by + i / block) * config_.patch, (bx + i % block) * config_.patch, slot,
-                   out);
+                   count, out);
       }
     }
   }
 }
 
 // One patch: channel, temporal slot, row, column.
-void PatchWriter::WritePatch(const Image& frame, int top, int left, int slot, float* out) const {
+void PatchWriter::WritePatch(const Image& frame, int top, int left, int slot, int count,
+                             float* out) const {
   const int area = config_.patch * config_.patch;
   for (int c = 0; c < 3; ++c) {
-    float* to = out + (c * config_.temporal_patch + slot) * area;
+    float* const first = out + (c * config_.temporal_patch + slot) * area;
+    float* to = first;
     for (int y = 0; y < config_.patch; ++y) {
       const uint8_t* from =
           &frame.pixels[(static_cast<size_t>(top + y) * frame.width + left) * 3 + c];
       for (int x = 0; x < config_.patch; ++x) *to++ = values_[c][from[x * 3]];
     }
+    for (int more = 1; more < count; ++more, to += area) std::copy_n(first, area, to);
   }
 }
 

@@ -10,14 +10,14 @@ class PatchWriter {
   // Rows for the grid, in the geometry and with the normalisation of `config`.
   PatchWriter(const ImageProcessorConfig& config, const Grid& grid);
 
-  // Writes frame `index` (of grid.t * config.temporal_patch, each exactly once): an image of
-  // grid.w * patch by grid.h * patch pixels.
-  void Write(const Image& frame, int index);
+  // Writes frame `index` and those of its temporal patch that follow, `count` in all (of grid.t *
+  // config.temporal_patch, each exactly once): an image of grid.w * patch by grid.h * patch pixels.
+  void Write(const Image& frame, int index, int count = 1);
 
   ImagePatches Take() && { return std::move(patches_); }
 
  private:
-  void WritePatch(const Image& frame, int top, int left, int slot, float* out) const;
+  void WritePatch(const Image& frame, int top, int left, int slot, int count, float* out) const;
 
   const ImageProcessorConfig config_;
   float values_[3][256];  // grey level -> normalised value, per channel
