@@ -1,5 +1,6 @@
 """Whole GRPO steps against TRL's GRPOTrainer: the same random model, easy-VQA rows, 4 prompts x 8 samples, 32 forced
 tokens, beta 0, p = 1, one thread. usage: grpo.py SIZE DTYPE RIVAL_DTYPE PYTHON, from the repository's root
+DTYPE best: bf16 where the processor multiplies it, fp32 elsewhere (TRL's bf16 on a CPU is slower than its fp32).
 
 Cases: grpo_SIZE (completions/s over whole steps, the first two left out), startup (seconds to the end of the first
 step, tiny only), memory_SIZE (peak resident bytes).
@@ -65,7 +66,9 @@ class Trl:
 
 
 def main(size, dtype, rival_dtype, python):
-    name = size if dtype == rival_dtype == "fp32" else f"{size}_best"
+    name = size if dtype == "fp32" else f"{size}_{dtype}"
+    if dtype == "best":
+        dtype = "bf16" if "avx512_bf16" in open("/proc/cpuinfo").read() else "fp32"
     with tempfile.TemporaryDirectory() as work:
         prepare(work, size)
         ours, trl = Ours(work, size, dtype), Trl(work, size, rival_dtype, python)
