@@ -136,13 +136,17 @@ TEST(MemoryTest, WeightsOnTheirWay) {
 TEST(MemoryTest, CacheHoldsKeptTokensAndGrowsByHalf) {
   PlanInput in = Input("3B", 1, 0);
   in.config.rollout.rescore_interval = 0;
-  in.response = 16;  // the room that a cache starts with
+  in.config.data.max_response_length = 256;
+  in.response = 128;  // the room that a cache starts with
   const int64_t entry = 2 * 2 * 128 * 4 * 36;
-  EXPECT_EQ(CacheBytes(in), (2048 + 16) * entry);
-  in.response = 17;
-  EXPECT_EQ(CacheBytes(in), (2064 + 1032) * entry);
+  EXPECT_EQ(CacheBytes(in), (2048 + 128) * entry);
+  in.response = 129;
+  EXPECT_EQ(CacheBytes(in), (2176 + 1088) * entry);
   in.kept_ratio = 1;
-  EXPECT_EQ(CacheBytes(in), (4112 + 2056) * entry);
+  EXPECT_EQ(CacheBytes(in), (4224 + 2112) * entry);
+  in.config.data.max_response_length = 20;  // no more room than an answer needs
+  in.response = 20;
+  EXPECT_EQ(CacheBytes(in), (4096 + 20) * entry);
 }
 
 TEST(MemoryTest, RecomputationTradesActivations) {
