@@ -65,7 +65,7 @@ std::vector<Loop> InputLoops() {
          auto photo = std::make_shared<Image>(Photo(62, 476, 364));
          return [photo] {
            PatchWriter writer({}, {1, 26, 34});
-           for (int frame = 0; frame < 2; ++frame) writer.Write(*photo, frame);
+           writer.Write(*photo, 0, 2);
          };
        }},
   };

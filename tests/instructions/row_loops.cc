@@ -2,6 +2,7 @@
 
 #include "kernels/adamw.h"
 #include "kernels/gather_rows.h"
+#include "kernels/row_gemm.h"
 #include "kernels/tile_gemm.h"
 #include "model/row_ops.h"
 #include "tests/instructions/loops.h"
@@ -35,6 +36,17 @@ Loop OverRows(const std::string& name, void (*loop)(Rows&)) {
           }};
 }
 
+// m rows of 768 by a weight [496, 768].
+template <int m>
+void Product(Rows& r) {
+  kernels::RowGemmParams p;
+  p.x = r.x.data(), p.x_row = kCols;
+  p.w = r.y.data();
+  p.y = r.out.data(), p.y_row = 496;
+  p.m = m, p.n = 496, p.k = kCols;
+  kernels::RowGemm(p);
+}
+
 // 2,000 of 4,000 rows of 520 bytes.
 struct Compaction {
   static constexpr int64_t kCount = 2000, kAll = 4000, kBytes = 520;
@@ -66,6 +78,8 @@ std::vector<Loop> RowLoops() {
                  kernels::TileGemm(64, 496, kCols, {r.x.data(), kCols, 1}, r.y.data(), 496,
                                    r.out.data(), 496, false);
                }),
+      OverRows("row_gemm_2", Product<2>),
+      OverRows("row_gemm_32", Product<32>),
       OverRows("adamw",
                [](Rows& r) {
                  kernels::AdamWParams p;
