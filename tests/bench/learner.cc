@@ -56,7 +56,10 @@ class Trainer {
     const at::Tensor a = at::randn({n, n}, model_->device.Options());
     const at::Tensor b = at::randn({n, n}, model_->device.Options());
     at::mm(a, b);
-    const double seconds = ziprl::Seconds([&] { at::mm(a, b); });
+    double seconds = ziprl::Seconds([&] { at::mm(a, b); });
+    for (int i = 0; i < 4; ++i) {  // the best: a machine's rate is what it can do
+      seconds = std::min(seconds, ziprl::Seconds([&] { at::mm(a, b); }));
+    }
     return 2e-9 * static_cast<double>(n * n * n) / seconds;
   }
 
