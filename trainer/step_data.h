@@ -71,14 +71,13 @@ class StepData {
 
  private:
   StepData() = default;
+  std::vector<int> SamplesOf(const std::vector<int>& sequences) const;
   void SampleLoss(SampleData* sample, const PassResult& result, int iteration,
                   std::vector<float>* grads) const;
   void BudgetLoss(SampleData* data, const at::Tensor& embeddings, int prompt_length) const;
 
   const RunConfig* config_ = nullptr;
   const Model* model_ = nullptr;
-  std::vector<int> SamplesOf(const std::vector<int>& sequences) const;
-
   std::vector<TrainSequence> samples_;     // each by itself
   std::vector<TrainSequence> sequences_;   // as they go through the model
   std::vector<std::vector<int>> members_;  // samples of each sequence, as its branches

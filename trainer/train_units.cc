@@ -63,11 +63,12 @@ std::vector<std::vector<int>> SamePrompts(const std::vector<SampleSize>& samples
 
 std::vector<std::vector<int>> ShareBundles(const std::vector<SampleSize>& samples,
                                            const UnitLimits& limits) {
+  if (samples.empty()) return {};
   std::vector<std::vector<int>> bundles;
   const std::vector<std::vector<int>> same = SamePrompts(samples);
-  const size_t pieces = (limits.workers + same.size() - 1) / std::max<size_t>(same.size(), 1);
+  const size_t pieces = (limits.workers + same.size() - 1) / same.size();
   for (const std::vector<int>& members : same) {
-    const size_t most = (members.size() + pieces - 1) / std::max<size_t>(pieces, 1);
+    const size_t most = (members.size() + pieces - 1) / pieces;
     int64_t rows = 0;
     for (size_t i = 0; i < members.size(); ++i) {
       const SampleSize& sample = samples[members[i]];

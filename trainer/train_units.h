@@ -14,9 +14,8 @@ struct SequenceSize {
 // A sample as a sequence of its own.
 struct SampleSize {
   int group = 0;
-  int prompt =
-      0;  // of the group's samples with the same number here, prompt rows are the same ones
-  int prefix = 0;  // rows that these can share
+  int prompt = 0;  // the group's samples with the same number have the same prompt rows
+  int prefix = 0;  // of these, rows that they can share
   int rows = 0;
 };
 

@@ -2,28 +2,17 @@
 #pragma once
 
 #include <cstdint>
-#include <iostream>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "configs/run_config.h"
 #include "model/model.h"
 #include "proto/types.h"
 #include "rollout/sparse_engine.h"
+#include "tests/bench/must.h"
 
 namespace ziprl {
-
-template <typename T>
-T Must(absl::StatusOr<T> value) {
-  if (!value.ok()) {
-    std::cerr << value.status().message() << "\n";
-    std::exit(1);
-  }
-  return *std::move(value);
-}
 
 // tests/bench/models/SIZE.json with random weights in fp32; one thread inside operations. Run from
 // the repository's root.

@@ -2,27 +2,20 @@
 // "PROMPTS SAMPLES TOKENS", is answered by the seconds that so many samples of each of the first
 // rows took. One thread, dense attention, temperature 1, responses of the full length. usage:
 // bench_generate MODEL ROWS DTYPE
-#include <chrono>
 #include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "launch/training_setup.h"
 #include "rollout/sparse_engine.h"
+#include "tests/bench/must.h"
+#include "tests/bench/report.h"
 #include "trainer/data/prompt_dataset.h"
 
 namespace ziprl {
 namespace {
-
-template <typename T>
-T Must(absl::StatusOr<T> value) {
-  if (!value.ok()) {
-    std::cerr << value.status().message() << "\n";
-    std::exit(1);
-  }
-  return *std::move(value);
-}
 
 RunConfig Settings(const std::string& model, const std::string& rows, const std::string& dtype) {
   RunConfig config;
@@ -46,10 +39,8 @@ class Generator {
     auto engine =
         Must(MakeSparseEngine(TrainingEngineConfig(config_), model_, MakeVisualFeatures()));
     const std::vector<GroupLease> leases = Leases(prompts, samples);
-    const auto start = std::chrono::steady_clock::now();
-    const auto completions = Must(engine->Generate(leases));
-    const double seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    std::vector<std::vector<Completion>> completions;
+    const double seconds = ziprl::Seconds([&] { completions = Must(engine->Generate(leases)); });
     for (const auto& group : completions) {
       for (const Completion& sample : group) {
         if (static_cast<int>(sample.token_ids.size()) != tokens) std::abort();
