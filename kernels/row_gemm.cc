@@ -15,24 +15,28 @@ namespace {
 constexpr int kLanes = 8;
 constexpr int kLine = 16;  // floats of a cache line
 
+// Lane j of out[i] is w[j * row + i], i from 0 to 3, j from 0 to 7.
+inline void TransposeFour(const float* w, int64_t row, F8 out[4]) {
+  F8 pair[4];
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    const F4 low = Load4(w + j * row), high = Load4(w + (j + 4) * row);
+    pair[j] = __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
+  }
+  const F8 a = __builtin_shufflevector(pair[0], pair[1], 0, 8, 1, 9, 4, 12, 5, 13);
+  const F8 b = __builtin_shufflevector(pair[2], pair[3], 0, 8, 1, 9, 4, 12, 5, 13);
+  const F8 c = __builtin_shufflevector(pair[0], pair[1], 2, 10, 3, 11, 6, 14, 7, 15);
+  const F8 d = __builtin_shufflevector(pair[2], pair[3], 2, 10, 3, 11, 6, 14, 7, 15);
+  out[0] = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
+  out[1] = __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
+  out[2] = __builtin_shufflevector(c, d, 0, 1, 8, 9, 4, 5, 12, 13);
+  out[3] = __builtin_shufflevector(c, d, 2, 3, 10, 11, 6, 7, 14, 15);
+}
+
 // Lane j of out[i] is w[j * row + i], i and j from 0 to 7.
 inline void Transpose(const float* w, int64_t row, F8 out[kLanes]) {
-  for (int half = 0; half < 2; ++half) {
-    F8 pair[4];
-#pragma GCC unroll 4
-    for (int j = 0; j < 4; ++j) {
-      const F4 low = Load4(w + j * row + 4 * half), high = Load4(w + (j + 4) * row + 4 * half);
-      pair[j] = __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
-    }
-    const F8 a = __builtin_shufflevector(pair[0], pair[1], 0, 8, 1, 9, 4, 12, 5, 13);
-    const F8 b = __builtin_shufflevector(pair[2], pair[3], 0, 8, 1, 9, 4, 12, 5, 13);
-    const F8 c = __builtin_shufflevector(pair[0], pair[1], 2, 10, 3, 11, 6, 14, 7, 15);
-    const F8 d = __builtin_shufflevector(pair[2], pair[3], 2, 10, 3, 11, 6, 14, 7, 15);
-    out[4 * half] = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
-    out[4 * half + 1] = __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
-    out[4 * half + 2] = __builtin_shufflevector(c, d, 0, 1, 8, 9, 4, 5, 12, 13);
-    out[4 * half + 3] = __builtin_shufflevector(c, d, 2, 3, 10, 11, 6, 7, 14, 15);
-  }
+  TransposeFour(w, row, out);
+  TransposeFour(w + 4, row, out + 4);
 }
 
 // `rows` rows of weights to fetch, from the line at w on.
@@ -59,60 +63,85 @@ F8 StartOfEight(const RowGemmParams& p, int row, int column) {
 
 // ---- a few rows ----
 
-constexpr int kFewRows = 4;
-constexpr int kAheadOfFew = 4 * kLine;
+constexpr int kFewRows = 8;
 
-// Rows [0, R), columns [column, column + 8 B), all of k (a multiple of kLine).
-template <int R, int B>
-void FewRows(const RowGemmParams& p, int column) {
-  constexpr int kWide = kLanes * B;
-  F8 acc[R][B];
+// Rows [0, R), columns [column, column + 16), all of k (a multiple of kLine).
+template <int R>
+void SixteenColumns(const RowGemmParams& p, int column) {
+  constexpr int kVectors = 2, kWide = kLanes * kVectors, kAhead = 4 * kLine;
+  F8 acc[R][kVectors];
   for (int i = 0; i < R; ++i) {
-    for (int b = 0; b < B; ++b) acc[i][b] = StartOfEight(p, i, column + b * kLanes);
+    for (int b = 0; b < kVectors; ++b) acc[i][b] = StartOfEight(p, i, column + b * kLanes);
   }
   const float* w = p.w + int64_t{column} * p.k;
   const float* next = p.w + int64_t{std::min(column + kWide, p.n - kWide)} * p.k;
   for (int k = 0; k < p.k; k += kLine) {
-    const int ahead = k + kAheadOfFew;
+    const int ahead = k + kAhead;
     Ahead{ahead < p.k ? w + ahead : next + ahead - p.k, p.k, kWide}.Fetch(0);
-#pragma GCC unroll 4
-    for (int b = 0; b < B; ++b) {
+#pragma GCC unroll 2
+    for (int b = 0; b < kVectors; ++b) {
       for (int half = k; half < k + kLine; half += kLanes) {
         F8 t[kLanes];
         Transpose(w + int64_t{b} * kLanes * p.k + half, p.k, t);
 #pragma GCC unroll 8
         for (int s = 0; s < kLanes; ++s) {
-#pragma GCC unroll 4
+#pragma GCC unroll 2
           for (int i = 0; i < R; ++i) acc[i][b] += Splat8(p.x[i * p.x_row + half + s]) * t[s];
         }
       }
     }
   }
   for (int i = 0; i < R; ++i) {
-    for (int b = 0; b < B; ++b) Store8(p.y + i * p.y_row + column + b * kLanes, acc[i][b]);
+    for (int b = 0; b < kVectors; ++b) Store8(p.y + i * p.y_row + column + b * kLanes, acc[i][b]);
   }
 }
 
-template <int R, int B>
-int FewRowsOf(const RowGemmParams& p) {
+// The same of columns [column, column + 8): for so many rows that a vector of columns each, and
+// four k of weights, fill the registers. Fetches are spread among the products: a burst of them
+// would hold up the loads behind it.
+template <int R>
+void EightColumns(const RowGemmParams& p, int column) {
+  constexpr int kStep = 4, kAhead = 8 * kLine;
+  F8 acc[R];
+#pragma GCC unroll 8
+  for (int i = 0; i < R; ++i) acc[i] = StartOfEight(p, i, column);
+  const float* w = p.w + int64_t{column} * p.k;
+  const float* next = p.w + int64_t{std::min(column + kLanes, p.n - kLanes)} * p.k;
+  for (int k = 0; k < p.k; k += kLine) {
+    const int ahead = k + kAhead;
+    const float* fetched = ahead < p.k ? w + ahead : next + std::min(ahead - p.k, p.k - kLine);
+    for (int at = k; at < k + kLine; at += kStep, fetched += 2 * int64_t{p.k}) {
+      Ahead{fetched, p.k, 2}.Fetch(0);
+      F8 t[kStep];
+      TransposeFour(w + at, p.k, t);
+#pragma GCC unroll 4
+      for (int s = 0; s < kStep; ++s) {
+#pragma GCC unroll 8
+        for (int i = 0; i < R; ++i) acc[i] += Splat8(p.x[i * p.x_row + at + s]) * t[s];
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < R; ++i) Store8(p.y + i * p.y_row + column, acc[i]);
+}
+
+// Columns in steps of `wide`; those done.
+template <int kWide, typename Columns>
+int ForColumns(const RowGemmParams& p, Columns columns) {
   int column = 0;
-  for (; column + kLanes * B <= p.n; column += kLanes * B) FewRows<R, B>(p, column);
+  for (; column + kWide <= p.n; column += kWide) columns(p, column);
   return column;
 }
 
 // The columns done; the panels do the rest.
-int FewRowsOf(const RowGemmParams& p) {
+int FewRows(const RowGemmParams& p) {
   if (p.m > kFewRows || p.k % kLine != 0) return 0;
-  switch (p.m) {
-    case 1:
-      return FewRowsOf<1, 2>(p);
-    case 2:
-      return FewRowsOf<2, 2>(p);
-    case 3:
-      return FewRowsOf<3, 1>(p);
-    default:
-      return FewRowsOf<4, 1>(p);
-  }
+  if (p.m == 1) return ForColumns<2 * kLanes>(p, SixteenColumns<1>);
+  if (p.m == 2) return ForColumns<2 * kLanes>(p, SixteenColumns<2>);
+  using Columns = decltype(&EightColumns<3>);
+  constexpr Columns kColumns[] = {EightColumns<3>, EightColumns<4>, EightColumns<5>,
+                                  EightColumns<6>, EightColumns<7>, EightColumns<8>};
+  return ForColumns<kLanes>(p, kColumns[p.m - 3]);
 }
 
 // ---- panels ----
@@ -235,7 +264,7 @@ void RowGemm(const RowGemmParams& params) {
   ZIPRL_KERNEL_CHECK("RowGemm", params.m >= 0 && params.n >= 0, std::min(params.m, params.n));
   ZIPRL_KERNEL_CHECK("RowGemm", params.k > 0, params.k);
   if (params.m == 0) return;
-  const int column = FewRowsOf(params);
+  const int column = FewRows(params);
   for (int row = 0; row < params.m && column < params.n; row += kRowChunk) {
     for (int depth = 0; depth < params.k; depth += kDepth) {
       AddDepth(params, row, std::min(kRowChunk, params.m - row), column, depth);
