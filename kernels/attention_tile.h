@@ -14,7 +14,8 @@
 namespace ziprl::kernels::cpu {
 
 inline constexpr int kKeyBlock = 64;
-inline constexpr int kQueryTile = 32;
+// Keys and values pass once per tile: many rows, where a head's do not stay in the cache.
+inline constexpr int kQueryTile = 128;
 
 // Keys and values of one KV head of one segment.
 struct PackedKeys {
@@ -83,13 +84,16 @@ void ForEachTile(const RaggedAttentionParams& p, int segment, int head, Visit vi
   }
 }
 
-// Calls visit(block) for every key block of which some row of the tile may see something.
+// Calls visit(block, first) for every key block of which some row of the tile may see something:
+// rows before `first`, a multiple of kTileRows, see nothing of it.
 template <typename Visit>
 void ForEachVisibleBlock(const PackedKeys& keys, const QueryTile& tile, Visit visit) {
   const int32_t least = tile.pos[0], greatest = tile.pos[tile.count - 1];
+  int first = 0;
   for (int b = 0; b < keys.num_blocks; ++b) {
     if (keys.first_pos[b] > greatest) break;
-    if (keys.last_end[b] > least) visit(b);
+    while (tile.pos[first] < keys.first_pos[b]) ++first;
+    if (keys.last_end[b] > least) visit(b, first / kTileRows * kTileRows);
   }
 }
 

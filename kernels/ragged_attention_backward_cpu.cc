@@ -51,7 +51,7 @@ void PrepareTile(const RaggedAttentionParams& p, const QueryTile& tile, int dim,
            scratch.queries.data());
   PackRows(dout + begin, stride, tile.count, p.head_dim, 1.0f, tile.padded(), dim,
            scratch.dout.data());
-  std::fill(scratch.dq.begin(), scratch.dq.end(), 0.0f);
+  std::fill_n(scratch.dq.begin(), tile.padded() * dim, 0.0f);
   for (int i = 0; i < tile.count; ++i) {
     scratch.lse[i] = lse[int64_t{tile.first + i} * p.num_heads + tile.head];
     double delta = 0.0;
@@ -83,23 +83,27 @@ void ZeroRow(int row, int width, TileScratch& scratch) {
   std::fill_n(scratch.dlogits.begin() + row * kKeyBlock, width, 0.0f);
 }
 
-void BackwardBlock(const QueryTile& tile, int block, int head_dim, HeadBackward& head,
+// Of the tile's rows from `first` on.
+void BackwardBlock(const QueryTile& tile, int block, int first, int head_dim, HeadBackward& head,
                    TileScratch& scratch) {
   const PackedKeys& keys = head.keys;
-  const int width = keys.width[block], rows = tile.padded(), dim = keys.dim;
-  const int64_t first = int64_t{block} * kKeyBlock * dim;
-  TileGemm(rows, width, head_dim, {scratch.queries.data(), dim, 1}, keys.KeyColumns(block),
-           kKeyBlock, scratch.weights.data(), kKeyBlock, false);
-  TileGemm(rows, width, head_dim, {scratch.dout.data(), dim, 1}, head.v_columns.data() + first,
-           kKeyBlock, scratch.dlogits.data(), kKeyBlock, false);
-  for (int i = 0; i < tile.count; ++i) DifferentiateRow(keys, block, tile.pos[i], i, scratch);
-  for (int i = tile.count; i < rows; ++i) ZeroRow(i, width, scratch);
-  TileGemm(width, dim, rows, {scratch.weights.data(), 1, kKeyBlock}, scratch.dout.data(), dim,
-           head.dv.data() + first, dim, true);
-  TileGemm(width, dim, rows, {scratch.dlogits.data(), 1, kKeyBlock}, scratch.queries.data(), dim,
-           head.dk.data() + first, dim, true);
-  TileGemm(rows, dim, width, {scratch.dlogits.data(), kKeyBlock, 1}, head.k_rows.data() + first,
-           dim, scratch.dq.data(), dim, true);
+  const int width = keys.width[block], dim = keys.dim, rows = tile.padded() - first;
+  const int64_t key = int64_t{block} * kKeyBlock * dim;
+  const float* queries = scratch.queries.data() + first * dim;
+  const float* dout = scratch.dout.data() + first * dim;
+  float* weights = scratch.weights.data() + first * kKeyBlock;
+  float* dlogits = scratch.dlogits.data() + first * kKeyBlock;
+  TileGemm(rows, width, head_dim, {queries, dim, 1}, keys.KeyColumns(block), kKeyBlock, weights,
+           kKeyBlock, false);
+  TileGemm(rows, width, head_dim, {dout, dim, 1}, head.v_columns.data() + key, kKeyBlock, dlogits,
+           kKeyBlock, false);
+  for (int i = first; i < tile.count; ++i) DifferentiateRow(keys, block, tile.pos[i], i, scratch);
+  for (int i = tile.count; i < tile.padded(); ++i) ZeroRow(i, width, scratch);
+  TileGemm(width, dim, rows, {weights, 1, kKeyBlock}, dout, dim, head.dv.data() + key, dim, true);
+  TileGemm(width, dim, rows, {dlogits, 1, kKeyBlock}, queries, dim, head.dk.data() + key, dim,
+           true);
+  TileGemm(rows, dim, width, {dlogits, kKeyBlock, 1}, head.k_rows.data() + key, dim,
+           scratch.dq.data() + first * dim, dim, true);
 }
 
 void WriteKeyGradients(const RaggedAttentionParams& p, int segment, int kv_head,
@@ -126,8 +130,8 @@ void RaggedAttentionBackward(const RaggedAttentionParams& p, const float* out, c
       for (int head = kv_head * group; head < (kv_head + 1) * group; ++head) {
         ForEachTile(p, segment, head, [&](const QueryTile& tile) {
           PrepareTile(p, tile, dim, out, lse, dout, scratch);
-          ForEachVisibleBlock(packed.keys, tile, [&](int block) {
-            BackwardBlock(tile, block, p.head_dim, packed, scratch);
+          ForEachVisibleBlock(packed.keys, tile, [&](int block, int first) {
+            BackwardBlock(tile, block, first, p.head_dim, packed, scratch);
           });
           for (int i = 0; i < tile.count; ++i) {
             float* to = dq + (int64_t{tile.first + i} * p.num_heads + head) * p.head_dim;

@@ -17,8 +17,8 @@ struct TileState {
   explicit TileState(int dim)
       : queries(kQueryTile * dim), scores(kQueryTile * kKeyBlock), output(kQueryTile * dim) {}
 
-  void Reset() {
-    std::fill(output.begin(), output.end(), 0.0f);
+  void Reset(int rows, int dim) {
+    std::fill_n(output.begin(), rows * dim, 0.0f);
     std::fill(greatest, greatest + kQueryTile, kNegInf);
     std::fill(sum, sum + kQueryTile, 0.0);
   }
@@ -65,15 +65,16 @@ void AttendTile(const RaggedAttentionParams& p, const PackedKeys& keys,
   const int64_t stride = int64_t{p.num_heads} * p.head_dim;
   PackRows(p.q + tile.first * stride + int64_t{tile.head} * p.head_dim, stride, tile.count,
            p.head_dim, p.scale, tile.padded(), keys.dim, state.queries.data());
-  state.Reset();
-  ForEachVisibleBlock(keys, tile, [&](int block) {
-    const int width = keys.width[block];
-    TileGemm(tile.padded(), width, p.head_dim, {state.queries.data(), keys.dim, 1},
-             keys.KeyColumns(block), kKeyBlock, state.scores.data(), kKeyBlock, false);
-    for (int i = 0; i < tile.count; ++i) SoftmaxRow(keys, block, tile.pos[i], i, state);
-    TileGemm(tile.padded(), keys.dim, width, {state.scores.data(), kKeyBlock, 1},
-             values.data() + int64_t{block} * kKeyBlock * keys.dim, keys.dim, state.output.data(),
-             keys.dim, true);
+  state.Reset(tile.padded(), keys.dim);
+  ForEachVisibleBlock(keys, tile, [&](int block, int first) {
+    const int width = keys.width[block], rows = tile.padded() - first;
+    float* scores = state.scores.data() + first * kKeyBlock;
+    TileGemm(rows, width, p.head_dim, {state.queries.data() + first * keys.dim, keys.dim, 1},
+             keys.KeyColumns(block), kKeyBlock, scores, kKeyBlock, false);
+    for (int i = first; i < tile.count; ++i) SoftmaxRow(keys, block, tile.pos[i], i, state);
+    TileGemm(rows, keys.dim, width, {scores, kKeyBlock, 1},
+             values.data() + int64_t{block} * kKeyBlock * keys.dim, keys.dim,
+             state.output.data() + first * keys.dim, keys.dim, true);
   });
 }
 
