@@ -1,9 +1,9 @@
 // Products of rows with a weight matrix: what a decode step and a prompt are made of.
 //
 // The weights stay where they are ([n, k], as checkpoints and the learner have them): no packed
-// copy of a model in memory, none to renew when the learner steps. Up to eight rows run at or near the
-// memory's speed; many (from about 16) near the multipliers', each weight then being transposed once
-// per kRowChunk rows.
+// copy of a model in memory, none to renew when the learner steps. Up to eight rows run at or near
+// the memory's speed; many (from about 16) near the multipliers', each weight then being transposed
+// once per kRowChunk rows.
 #pragma once
 
 #include <cstdint>
