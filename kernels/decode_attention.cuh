@@ -13,7 +13,7 @@
 namespace ziprl::kernels::cuda {
 
 constexpr int kDecodeThreads = kMaxCudaHeadDim;  // a thread owns a column of the values
-constexpr int kDecodeHeads = 8, kDecodeTile = 64;
+constexpr int kDecodeHeads = 8, kDecodeTile = kPageRows;
 constexpr int kDecodeParts = 32, kLeastPart = 2 * kDecodeTile;
 constexpr int kHeadsPerWarp = kDecodeHeads / (kDecodeThreads / 32);
 
@@ -142,11 +142,12 @@ __global__ void __launch_bounds__(kDecodeThreads)
   float output[kDecodeHeads] = {};
   for (int first = begin; first < end; first += kDecodeTile) {
     const int count = min(kDecodeTile, end - first);
-    DecodeLogits(p.k[b] + first * row + column, row, count, dim, s);
+    const float* keys = p.pages[b][first / kPageRows] + column;
+    DecodeLogits(keys, row, count, dim, s);
     DecodeWeights(running, s);
     ZIPRL_UNROLL
     for (int h = 0; h < kDecodeHeads; ++h) output[h] *= s.rescale[h];
-    const float* values = p.v[b] + first * row + column;
+    const float* values = keys + kPageRows * row;
     ZIPRL_UNROLL_BY_4
     for (int j = 0; j < count; ++j) {
       const float value = t < dim ? values[j * row + t] : 0.0f;

@@ -1,4 +1,4 @@
-// One decode step: each sequence's newest query over its own compacted cache.
+// One decode step: each sequence's newest query over its own compacted cache, which lies in pages.
 #pragma once
 
 #include <cstdint>
@@ -7,11 +7,15 @@
 
 namespace ziprl::kernels {
 
+// Cache entries of a page: what both backends take at a time.
+inline constexpr int kPageRows = 64;
+
+// A page is [2, kPageRows, Hk, D]: keys, then values. Pages lie anywhere, and sequences may have
+// pages in common; of a sequence's last one the entries from its length on are not read.
 struct DecodeAttentionParams {
-  const float* q = nullptr;         // [B, H, D]
-  const float* const* k = nullptr;  // [B] pointers to [length[b], Hk, D]
-  const float* const* v = nullptr;  // [B] pointers to [length[b], Hk, D]
-  const int32_t* length = nullptr;  // [B] entries; 0 gives output 0 (an empty slot)
+  const float* q = nullptr;                    // [B, H, D]
+  const float* const* const* pages = nullptr;  // [B] lists of ceil(length[b] / kPageRows) pages
+  const int32_t* length = nullptr;             // [B] entries; 0 gives output 0 (an empty slot)
   int batch = 0, num_heads = 0, num_kv_heads = 0, head_dim = 0;
   float scale = 0.0f;
 };

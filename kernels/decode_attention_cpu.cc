@@ -1,6 +1,5 @@
 // One query row per head: dots along D for eight keys at once, two-pass softmax, weighted sum of
-// values over ascending keys. The heads of a group walk the cache together, one block of keys at a
-// time.
+// values over ascending keys. The heads of a group walk the cache together, one page at a time.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -14,7 +13,6 @@ namespace ziprl::kernels::cpu {
 namespace {
 
 constexpr int kLanes = 8;
-constexpr int kKeyBlock = 64;
 constexpr float kNegInf = -std::numeric_limits<float>::infinity();
 
 // Lane i of the result is the sum of the lanes of x[i].
@@ -40,11 +38,11 @@ F8 LoadFirst(const float* p, int count) {
   return x;
 }
 
-// Dots of query (zero-padded to a multiple of eight) with keys first .. first + 7 of `length`;
-// lanes beyond the last key are -inf.
-F8 DotEight(const float* query, const float* k, int64_t k_row, int first, int length, int dim) {
+// Dots of query (zero-padded to a multiple of eight) with keys first .. first + 7 of a page's
+// `count`; lanes beyond the last key are -inf.
+F8 DotEight(const float* query, const float* k, int64_t k_row, int first, int count, int dim) {
   const float* key[kLanes];
-  for (int i = 0; i < kLanes; ++i) key[i] = k + std::min(first + i, length - 1) * k_row;
+  for (int i = 0; i < kLanes; ++i) key[i] = k + std::min(first + i, count - 1) * k_row;
   F8 sum[kLanes] = {};
   int d = 0;
   for (; d + kLanes <= dim; d += kLanes) {
@@ -56,7 +54,7 @@ F8 DotEight(const float* query, const float* k, int64_t k_row, int first, int le
     for (int i = 0; i < kLanes; ++i) sum[i] += q * LoadFirst(key[i] + d, dim - d);
   }
   F8 dots = SumsOfEight(sum);
-  for (int i = std::max(0, length - first); i < kLanes; ++i) dots[i] = kNegInf;
+  for (int i = std::max(0, count - first); i < kLanes; ++i) dots[i] = kNegInf;
   return dots;
 }
 
@@ -100,37 +98,51 @@ void AddWeightedRows(const float* weight, const float* v, int64_t v_row, int cou
 
 // The query heads of one KV head of one sequence.
 struct Group {
-  const float *k, *v;  // this head's columns of the cache
-  int64_t row;         // floats between cache rows
+  const float* const* pages;
+  int64_t column, row;  // where this head begins in a cache row; floats between rows
   int length, heads, dim;
 };
 
-void AttendGroup(const Group& g, const float* q, float scale, float* out,
-                 std::vector<float>& queries, std::vector<float>& weights) {
-  const int padded_dim = RoundUp(g.dim, kLanes), padded = RoundUp(g.length, kLanes);
-  queries.resize(int64_t{g.heads} * padded_dim);
-  weights.resize(int64_t{g.heads} * padded);
-  PackRows(q, g.dim, g.heads, g.dim, scale, g.heads, padded_dim, queries.data());
-  for (int j = 0; j < padded; j += kLanes) {
-    for (int h = 0; h < g.heads; ++h) {
-      Store8(weights.data() + int64_t{h} * padded + j,
-             DotEight(queries.data() + h * padded_dim, g.k, g.row, j, g.length, g.dim));
+// Kept by a thread from call to call.
+struct Scratch {
+  std::vector<float> queries, weights;  // [heads, padded D], [heads, padded length]
+  std::vector<double> total;            // [heads]
+};
+
+void GroupLogits(const Group& g, int padded, int padded_dim, Scratch& s) {
+  for (int first = 0; first < g.length; first += kPageRows) {
+    const float* keys = g.pages[first / kPageRows] + g.column;
+    const int count = std::min(kPageRows, g.length - first);
+    for (int j = 0; j < count; j += kLanes) {
+      for (int h = 0; h < g.heads; ++h) {
+        Store8(s.weights.data() + int64_t{h} * padded + first + j,
+               DotEight(s.queries.data() + h * padded_dim, keys, g.row, j, count, g.dim));
+      }
     }
   }
-  std::vector<double> total(g.heads);
+}
+
+void AttendGroup(const Group& g, const float* q, float scale, float* out, Scratch& s) {
+  const int padded_dim = RoundUp(g.dim, kLanes), padded = RoundUp(g.length, kLanes);
+  s.queries.resize(int64_t{g.heads} * padded_dim);
+  s.weights.resize(int64_t{g.heads} * padded);
+  s.total.resize(g.heads);
+  PackRows(q, g.dim, g.heads, g.dim, scale, g.heads, padded_dim, s.queries.data());
+  GroupLogits(g, padded, padded_dim, s);
   for (int h = 0; h < g.heads; ++h) {
-    total[h] = SoftmaxWeights(weights.data() + int64_t{h} * padded, padded);
+    s.total[h] = SoftmaxWeights(s.weights.data() + int64_t{h} * padded, padded);
   }
   std::fill_n(out, g.heads * g.dim, 0.0f);
-  for (int first = 0; first < g.length; first += kKeyBlock) {
-    const int count = std::min(kKeyBlock, g.length - first);
+  for (int first = 0; first < g.length; first += kPageRows) {
+    const float* values = g.pages[first / kPageRows] + kPageRows * g.row + g.column;
+    const int count = std::min(kPageRows, g.length - first);
     for (int h = 0; h < g.heads; ++h) {
-      AddWeightedRows(weights.data() + int64_t{h} * padded + first, g.v + first * g.row, g.row,
-                      count, g.dim, out + h * g.dim);
+      AddWeightedRows(s.weights.data() + int64_t{h} * padded + first, values, g.row, count, g.dim,
+                      out + h * g.dim);
     }
   }
   for (int h = 0; h < g.heads; ++h) {
-    const float inverse = static_cast<float>(1.0 / total[h]);
+    const float inverse = static_cast<float>(1.0 / s.total[h]);
     for (int d = 0; d < g.dim; ++d) out[h * g.dim + d] *= inverse;
   }
 }
@@ -140,7 +152,7 @@ void AttendGroup(const Group& g, const float* q, float scale, float* out,
 void DecodeAttention(const DecodeAttentionParams& p, float* out) {
   const int heads = p.num_heads / p.num_kv_heads, dim = p.head_dim;
   const int64_t row = int64_t{p.num_kv_heads} * dim;
-  std::vector<float> queries, weights;
+  static thread_local Scratch scratch;
   for (int b = 0; b < p.batch; ++b) {
     for (int kv_head = 0; kv_head < p.num_kv_heads; ++kv_head) {
       const int64_t at = (int64_t{b} * p.num_heads + int64_t{kv_head} * heads) * dim;
@@ -148,9 +160,8 @@ void DecodeAttention(const DecodeAttentionParams& p, float* out) {
         std::fill_n(out + at, heads * dim, 0.0f);
         continue;
       }
-      const int64_t column = int64_t{kv_head} * dim;
-      AttendGroup({p.k[b] + column, p.v[b] + column, row, p.length[b], heads, dim}, p.q + at,
-                  p.scale, out + at, queries, weights);
+      AttendGroup({p.pages[b], int64_t{kv_head} * dim, row, p.length[b], heads, dim}, p.q + at,
+                  p.scale, out + at, scratch);
     }
   }
 }

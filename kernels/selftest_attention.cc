@@ -114,35 +114,44 @@ SelfTestResult CompareDecode(const CudaTable& table, const DecodeShape& s) {
   std::mt19937 rng(103);
   const int batch = static_cast<int>(s.length.size());
   const int64_t row = int64_t{s.num_kv_heads} * s.head_dim;
-  const int64_t rows = std::accumulate(s.length.begin(), s.length.end(), int64_t{0});
   const std::vector<float> q = Normal(rng, int64_t{batch} * s.num_heads * s.head_dim, 1.5f);
-  const std::vector<float> k = Normal(rng, rows * row, 1.5f), v = Normal(rng, rows * row);
+  std::vector<size_t> first;  // of a sequence's pages, all of which are drawn in a random order
+  std::vector<int64_t> order;
+  for (int32_t length : s.length) {
+    first.push_back(order.size());
+    order.resize(order.size() + (length + kPageRows - 1) / kPageRows);
+  }
+  std::iota(order.begin(), order.end(), 0);
+  std::shuffle(order.begin(), order.end(), rng);
+  const int64_t page = 2 * kPageRows * row;
+  const std::vector<float> memory = Normal(rng, static_cast<int64_t>(order.size()) * page, 1.5f);
   std::vector<float> want(q.size());
 
-  // The caches lie one after the other; `of` a base pointer gives each sequence's.
-  const auto caches = [&](const float* base) {
+  const auto pages = [&](const float* base) {
     std::vector<const float*> pointers;
-    for (int32_t length : s.length) {
-      pointers.push_back(base);
-      base += length * row;
-    }
+    for (int64_t place : order) pointers.push_back(base + place * page);
+    return pointers;
+  };
+  const auto lists = [&](const float* const* base) {
+    std::vector<const float* const*> pointers;
+    for (size_t begin : first) pointers.push_back(base + begin);
     return pointers;
   };
   DecodeAttentionParams p;
   p.batch = batch, p.num_heads = s.num_heads, p.num_kv_heads = s.num_kv_heads;
   p.head_dim = s.head_dim, p.scale = 1.0f / std::sqrt(static_cast<float>(s.head_dim));
-  const std::vector<const float*> host_k = caches(k.data()), host_v = caches(v.data());
-  p.q = q.data(), p.k = host_k.data(), p.v = host_v.data(), p.length = s.length.data();
+  const std::vector<const float*> host_pages = pages(memory.data());
+  const std::vector<const float* const*> host_lists = lists(host_pages.data());
+  p.q = q.data(), p.pages = host_lists.data(), p.length = s.length.data();
   DecodeAttention(Backend::kCpu, p, want.data(), nullptr);
 
   const DeviceBuffer dq(table, q);
-  const DeviceBuffer dk(table, k);
-  const DeviceBuffer dv(table, v);
+  const DeviceBuffer device_memory(table, memory);
+  const DeviceBuffer device_pages(table, pages(device_memory.get()));
+  const DeviceBuffer device_lists(table, lists(device_pages.get()));
   const DeviceBuffer length(table, s.length);
   const DeviceBuffer out(table, std::vector<float>(q.size(), NAN));
-  const DeviceBuffer k_rows(table, caches(dk.get()));
-  const DeviceBuffer v_rows(table, caches(dv.get()));
-  p.q = dq.get(), p.k = k_rows.get(), p.v = v_rows.get(), p.length = length.get();
+  p.q = dq.get(), p.pages = device_lists.get(), p.length = length.get();
   table.decode_attention(p, out.get(), nullptr);
   return {Deviation(out.Host(), want), 1e-5};
 }

@@ -63,7 +63,7 @@ class FloatDecoder : public Decoder {
     for (auto* space : {&q_, &attention_}) space->resize(rows * QueryWidth());
     for (auto* space : {&new_k_, &new_v_}) space->resize(rows * KeyWidth());
     logits_.resize(rows * arch_.vocab);
-    k_.resize(rows), v_.resize(rows), length_.resize(rows);
+    pages_.resize(rows), length_.resize(rows);
   }
 
   // Embedding and rotation of the sequence's newest token.
@@ -85,7 +85,7 @@ class FloatDecoder : public Decoder {
     if (RecordsQueries(*context_.config, sequence->out.p)) {
       state.window.AppendRow(q_.data() + row * QueryWidth(), arch_.heads, arch_.head_dim);
     }
-    k_[row] = state.cache.k_data(), v_[row] = state.cache.v_data();
+    pages_[row] = state.cache.pages().data();
     length_[row] = state.cache.length();
   }
 
@@ -93,7 +93,7 @@ class FloatDecoder : public Decoder {
     at::parallel_for(0, rows, 1, [&](int64_t begin, int64_t end) {
       kernels::DecodeAttentionParams params;
       params.q = q_.data() + begin * QueryWidth();
-      params.k = k_.data() + begin, params.v = v_.data() + begin;
+      params.pages = pages_.data() + begin;
       params.length = length_.data() + begin;
       params.batch = static_cast<int>(end - begin);
       params.num_heads = arch_.heads, params.num_kv_heads = arch_.kv_heads;
@@ -112,7 +112,7 @@ class FloatDecoder : public Decoder {
   const float* embedding_;                // [V, C]
   int64_t capacity_ = 0;                  // rows that there is room for
   std::vector<float> x_, cos_, sin_, q_, new_k_, new_v_, attention_, logits_;
-  std::vector<const float*> k_, v_;  // the rows' caches in the present layer
+  std::vector<const float* const*> pages_;  // the rows' caches in the present layer
   std::vector<int32_t> length_;
 };
 

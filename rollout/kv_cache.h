@@ -14,8 +14,8 @@ namespace ziprl {
 // Rows [length, heads, D] appended one by one; capacity grows by half as needed.
 class RowBuffer {
  public:
-  // Replaces the content by a copy of rows [K, heads, D], with room for `spare` more.
-  void Assign(const at::Tensor& rows, int64_t spare, const Device& device);
+  // Replaces the content by a copy of rows [K, heads, D].
+  void Assign(const at::Tensor& rows, const Device& device);
   // Appends rows [from, from + count) of `rows`.
   void Append(const at::Tensor& rows, int64_t from, int64_t count, const Device& device);
   // Appends one row [heads, D]; memory of the host on both sides.
@@ -23,7 +23,6 @@ class RowBuffer {
   void Clear() { length_ = 0; }
 
   int64_t length() const { return length_; }
-  const float* data() const { return data_; }
   at::Tensor rows() const { return storage_.narrow(0, 0, length_); }  // a view
 
  private:
@@ -34,30 +33,41 @@ class RowBuffer {
   int64_t length_ = 0;
 };
 
+// In pages as kernels/decode_attention takes them. A copy has the same pages; full ones stay common
+// to both, and whoever appends first to a page that is not full takes a copy of it. A page is freed
+// with the last cache that has it.
 class LayerCache {
  public:
-  // Prefill: kept keys and values [K, Hk, D], with room for `spare` more; visual[j] says whether
-  // entry j is an image/video token.
-  void Fill(const at::Tensor& k, const at::Tensor& v, std::vector<uint8_t> visual, int64_t spare,
+  // Prefill: kept keys and values [K, Hk, D] replace the content; visual[j] says whether entry j is
+  // an image/video token.
+  void Fill(const at::Tensor& k, const at::Tensor& v, std::vector<uint8_t> visual,
             const Device& device);
   // Generated tokens: rows [from, from + count) of k and v [B, Hk, D], fp32 and contiguous.
   void Append(const at::Tensor& k, const at::Tensor& v, int64_t from, int64_t count,
               const Device& device);
   // One generated token: k and v [Hk, D]; memory of the host on both sides.
   void AppendRow(const float* k, const float* v);
-  // Keeps the entries whose bit is set; keep.size is length().
+  // Keeps the entries whose bit is set, in pages of its own; keep.size is length().
   void Compact(const Bitmap& keep, const Device& device);
 
   int32_t length() const { return static_cast<int32_t>(visual_.size()); }
-  const float* k_data() const { return k_.data(); }
-  const float* v_data() const { return v_.data(); }
-  at::Tensor k() const { return k_.rows(); }  // [length, Hk, D]
-  at::Tensor v() const { return v_.rows(); }
+  // The list that DecodeAttentionParams wants, until the cache changes. In memory of the host.
+  const std::vector<const float*>& pages() const { return data_; }
+  at::Tensor GatherKeys() const { return Gather(0); }  // [length, Hk, D], a copy
+  at::Tensor GatherValues() const { return Gather(1); }
   const std::vector<uint8_t>& visual() const { return visual_; }
 
  private:
-  RowBuffer k_, v_;
+  // The last page, with room for a row, no other cache's.
+  at::Tensor& PageToAppendTo(const Device& device);
+  void AppendRows(const at::Tensor& k, const at::Tensor& v, int64_t from, int64_t count,
+                  const Device& device);
+  at::Tensor Gather(int64_t half) const;
+
+  std::vector<at::Tensor> pages_;  // [2, kPageRows, Hk, D] each
+  std::vector<const float*> data_;
   std::vector<uint8_t> visual_;
+  int64_t rows_ = 0, heads_ = 0, dim_ = 0;
 };
 
 // The set bits of `keep`, ascending, as an int64 index on the device.

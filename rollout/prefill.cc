@@ -16,8 +16,6 @@
 namespace ziprl {
 namespace {
 
-constexpr int kSpareRows = 128;  // of a cache: a short answer grows into them
-
 struct Branch {
   at::Tensor x;              // residual stream [n, C]; [1, C] after the last layer
   std::vector<int> members;  // places in the group
@@ -196,10 +194,11 @@ void GroupPrefill::Record(int layer, const Part& part, const at::Tensor& k, cons
   for (uint32_t j = 0; j < keep.size; ++j) {
     if (keep.Test(j)) visual.push_back(prompt_.visual[j]);
   }
-  const int64_t spare = std::min(kSpareRows, context_.config->max_response_length);
+  LayerCache cache;
+  cache.Fill(k, v, std::move(visual), context_.device());
   for (int member : part.members) {
     Sequence& sequence = *group_[member];
-    sequence.layers[layer].cache.Fill(k, v, visual, spare, context_.device());
+    sequence.layers[layer].cache = cache;
     sequence.out.kept.events[0][layer] = keep;
     sequence.out.kept_mass += part.selection.kept_mass / context_.arch().layers;
   }

@@ -33,7 +33,7 @@ Bitmap Recompress(const EngineContext& context, double p, int layer, SequenceLay
   std::vector<int32_t> limit(num_probes);  // the probes are the cache's newest entries
   for (int32_t c = 0; c < num_probes; ++c) limit[c] = entries - num_probes + c + 1;
   const MassResult mass =
-      ProbeMass(state->window.rows(), state->cache.k(), ToDevice(limit, context.device()));
+      ProbeMass(state->window.rows(), state->cache.GatherKeys(), ToDevice(limit, context.device()));
   SelectionSpec spec;
   spec.p = p;
   const LayerSelection selection = SelectTokens(mass, SeenCounts(limit, entries),

@@ -48,12 +48,12 @@ at::Tensor AttendResponse(const EngineContext& context, int layer, const Qkv& qk
     const int32_t piece =
         config.rescore_interval > 0 ? std::min(config.rescore_interval, count - begin) : count;
     state.cache.Append(qkv.k, qkv.v, begin, piece, context.device());
-    pieces.push_back(
-        RaggedAttention(qkv.q.narrow(0, begin, piece), state.cache.k(), state.cache.v(),
-                        TailVisibility(piece, state.cache.length(), context.device())));
+    pieces.push_back(RaggedAttention(
+        qkv.q.narrow(0, begin, piece), state.cache.GatherKeys(), state.cache.GatherValues(),
+        TailVisibility(piece, state.cache.length(), context.device())));
     begin += piece;
     if (!RecompressionIsDue(config, begin)) continue;
-    state.window.Assign(qkv.q.narrow(0, begin - piece, piece), 0, context.device());
+    state.window.Assign(qkv.q.narrow(0, begin - piece, piece), context.device());
     auto& events = sequence->out.kept.events;
     if (events.size() == event) events.emplace_back(context.arch().layers);
     events[event++][layer] = Recompress(context, sequence->out.p, layer, &state);

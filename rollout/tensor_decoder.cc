@@ -13,37 +13,42 @@
 namespace ziprl {
 namespace {
 
-// k, v and lengths of one layer as the kernel takes them.
-struct CachePointers {
-  std::vector<int64_t> k, v;
-  std::vector<int32_t> length;
-  at::Tensor k_device, v_device, length_device;
+// The caches of one layer as the kernel takes them: [R] lists, followed by the pages they list.
+struct CacheTable {
+  at::Tensor lists_and_pages, length;
 
-  CachePointers(const Rows& rows, int layer, const Device& device)
-      : k(rows.size(), 0), v(rows.size(), 0), length(rows.size(), 0) {
+  CacheTable(const Rows& rows, int layer, const Device& device) {
+    std::vector<int32_t> lengths(rows.size(), 0);
+    std::vector<int64_t> begin(rows.size(), 0), words(rows.size(), 0);
     for (size_t r = 0; r < rows.size(); ++r) {
+      begin[r] = static_cast<int64_t>(words.size());
       if (rows[r] == nullptr) continue;
       const LayerCache& cache = rows[r]->layers[layer].cache;
-      k[r] = reinterpret_cast<int64_t>(cache.k_data());
-      v[r] = reinterpret_cast<int64_t>(cache.v_data());
-      length[r] = cache.length();
+      for (const float* page : cache.pages()) words.push_back(reinterpret_cast<int64_t>(page));
+      lengths[r] = cache.length();
     }
-    k_device = ToDevice(k, device);
-    v_device = ToDevice(v, device);
-    length_device = ToDevice(length, device);
+    const auto count = static_cast<int64_t>(words.size());
+    lists_and_pages =
+        at::empty({count}, at::TensorOptions().dtype(at::kLong).device(device.device));
+    const int64_t* base = lists_and_pages.const_data_ptr<int64_t>();
+    for (size_t r = 0; r < rows.size(); ++r) words[r] = reinterpret_cast<int64_t>(base + begin[r]);
+    lists_and_pages.copy_(at::from_blob(words.data(), {count}, at::kLong));
+    length = ToDevice(lengths, device);
+  }
+  const float* const* const* lists() const {
+    return reinterpret_cast<const float* const* const*>(lists_and_pages.const_data_ptr<int64_t>());
   }
 };
 
 at::Tensor AttendCaches(const EngineContext& context, const Rows& rows, int layer,
                         const at::Tensor& q) {
   const Architecture& arch = context.arch();
-  const CachePointers pointers(rows, layer, context.device());
+  const CacheTable caches(rows, layer, context.device());
   const at::Tensor out = at::empty_like(q);  // [R, H, D]
   kernels::DecodeAttentionParams params;
   params.q = q.data_ptr<float>();
-  params.k = reinterpret_cast<const float* const*>(pointers.k_device.data_ptr<int64_t>());
-  params.v = reinterpret_cast<const float* const*>(pointers.v_device.data_ptr<int64_t>());
-  params.length = pointers.length_device.data_ptr<int32_t>();
+  params.pages = caches.lists();
+  params.length = caches.length.const_data_ptr<int32_t>();
   params.batch = static_cast<int>(rows.size());
   params.num_heads = arch.heads;
   params.num_kv_heads = arch.kv_heads;

@@ -78,18 +78,22 @@ struct RaggedInput {
 struct DecodeInput {
   std::vector<int32_t> length = {700, 512, 333, 640, 100, 64, 413, 7};
   std::vector<float> q = UniformFloats(9, 8 * kHeads * kDim, 2.0f), out = q;
-  std::vector<std::vector<float>> caches;
-  std::vector<const float*> k, v;
+  std::vector<std::vector<float>> memory;
+  std::vector<std::vector<const float*>> pages;
+  std::vector<const float* const*> lists;
   kernels::DecodeAttentionParams params;
 
   DecodeInput() {
     for (int32_t n : length) {
-      for (std::vector<const float*>* rows : {&k, &v}) {
-        caches.push_back(UniformFloats(10 + caches.size(), int64_t{n} * kKvHeads * kDim, 2.0f));
-        rows->push_back(caches.back().data());
+      pages.emplace_back();
+      for (int begin = 0; begin < n; begin += kernels::kPageRows) {
+        memory.push_back(
+            UniformFloats(10 + memory.size(), 2 * kernels::kPageRows * kKvHeads * kDim, 2.0f));
+        pages.back().push_back(memory.back().data());
       }
     }
-    params.q = q.data(), params.k = k.data(), params.v = v.data(), params.length = length.data();
+    for (const std::vector<const float*>& list : pages) lists.push_back(list.data());
+    params.q = q.data(), params.pages = lists.data(), params.length = length.data();
     params.batch = static_cast<int>(length.size());
     params.num_heads = kHeads, params.num_kv_heads = kKvHeads, params.head_dim = kDim;
     params.scale = kScale;

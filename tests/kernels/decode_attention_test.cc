@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <climits>
 #include <cmath>
+#include <numeric>
+#include <optional>
 #include <string>
 
 #include "tests/kernels/reference.h"
@@ -18,6 +21,37 @@ struct Shape {
   friend void PrintTo(const Shape& s, std::ostream* out) { *out << s.name; }
 };
 
+// Pages of all sequences in a random order in memory. Entries that no sequence has are NaN.
+class ScrambledPages {
+ public:
+  ScrambledPages(const std::vector<std::vector<float>>& k, const std::vector<std::vector<float>>& v,
+                 int64_t row) {
+    const int64_t half = kPageRows * row;  // a page's keys, or its values
+    std::vector<int64_t> begin, place;
+    for (const std::vector<float>& keys : k) {
+      begin.push_back(place.size());
+      place.resize(place.size() + (keys.size() + half - 1) / half);
+    }
+    std::iota(place.begin(), place.end(), 0);
+    std::shuffle(place.begin(), place.end(), std::mt19937(43));
+    memory_.assign(place.size() * 2 * half, NAN);
+    for (int64_t at : place) pages_.push_back(memory_.data() + at * 2 * half);
+    for (size_t b = 0; b < k.size(); ++b) {
+      lists_.push_back(pages_.data() + begin[b]);
+      for (size_t i = 0; i < k[b].size(); ++i) {
+        float* page = memory_.data() + place[begin[b] + i / half] * 2 * half;
+        page[i % half] = k[b][i], page[half + i % half] = v[b][i];
+      }
+    }
+  }
+  const float* const* const* lists() const { return lists_.data(); }
+
+ private:
+  std::vector<float> memory_;
+  std::vector<const float*> pages_;
+  std::vector<const float* const*> lists_;
+};
+
 struct DecodeCase {
   explicit DecodeCase(const Shape& s) : shape(s) {
     std::mt19937 rng(41);
@@ -27,14 +61,11 @@ struct DecodeCase {
       k.push_back(RandomFloats(rng, int64_t{length} * s.num_kv_heads * s.head_dim, 1.5f));
       v.push_back(RandomFloats(rng, int64_t{length} * s.num_kv_heads * s.head_dim));
     }
-    for (int b = 0; b < batch; ++b) {
-      k_rows.push_back(k[b].data());
-      v_rows.push_back(v[b].data());
-    }
+    pages.emplace(k, v, int64_t{s.num_kv_heads} * s.head_dim);
   }
   DecodeAttentionParams Params() const {
     DecodeAttentionParams p;
-    p.q = q.data(), p.k = k_rows.data(), p.v = v_rows.data(), p.length = shape.length.data();
+    p.q = q.data(), p.pages = pages->lists(), p.length = shape.length.data();
     p.batch = static_cast<int>(shape.length.size());
     p.num_heads = shape.num_heads, p.num_kv_heads = shape.num_kv_heads;
     p.head_dim = shape.head_dim;
@@ -59,7 +90,7 @@ struct DecodeCase {
   Shape shape;
   std::vector<float> q;
   std::vector<std::vector<float>> k, v;
-  std::vector<const float*> k_rows, v_rows;
+  std::optional<ScrambledPages> pages;
 };
 
 std::vector<float> Decode(const DecodeAttentionParams& p) {
@@ -86,18 +117,21 @@ TEST_P(DecodeAttentionTest, ARowHasTheSameBitsAlone) {
   const int64_t row = int64_t{c.shape.num_heads} * c.shape.head_dim;
   for (size_t b = 0; b < c.shape.length.size(); ++b) {
     DecodeAttentionParams p = c.Params();
-    p.q += b * row, p.k += b, p.v += b, p.length += b, p.batch = 1;
+    p.q += b * row, p.pages += b, p.length += b, p.batch = 1;
     const std::vector<float> alone = Decode(p);
     EXPECT_TRUE(std::equal(alone.begin(), alone.end(), out.begin() + b * row)) << b;
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Shapes, DecodeAttentionTest,
-    testing::Values(Shape{"one_key", 1, 1, 4, {1}}, Shape{"easy_vqa", 4, 2, 32, {70, 0, 33, 101}},
-                    Shape{"gqa_7", 14, 2, 16, {9, 8, 7}}, Shape{"odd_dim", 6, 3, 20, {65, 2}},
-                    Shape{"dim_128", 8, 2, 128, {130, 64}}, Shape{"dim_100", 2, 1, 100, {19}}),
-    [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Shapes, DecodeAttentionTest,
+                         testing::Values(Shape{"one_key", 1, 1, 4, {1}},
+                                         Shape{"easy_vqa", 4, 2, 32, {70, 0, 33, 101}},
+                                         Shape{"gqa_7", 14, 2, 16, {9, 8, 7}},
+                                         Shape{"odd_dim", 6, 3, 20, {65, 2}},
+                                         Shape{"dim_128", 8, 2, 128, {130, 64}},
+                                         Shape{"page_ends", 4, 2, 32, {63, 64, 65, 127, 128, 129}},
+                                         Shape{"dim_100", 2, 1, 100, {19}}),
+                         [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace ziprl::kernels

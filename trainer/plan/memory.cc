@@ -15,7 +15,8 @@ constexpr int kReductionsAlive = 3;                          // two under way an
 constexpr int64_t kBatchSamples = 64, kBatchTokens = 32768;  // rollout/decode
 constexpr int64_t kMlpRows = 252;                            // rollout/float_layers
 constexpr int64_t kBroadcastPieces = int64_t{128} << 20;     // launch/device_sender
-constexpr int64_t kSpareRows = 128, kLeastRows = 16;         // rollout/prefill, kv_cache
+constexpr int64_t kPageRows = 64;                            // kernels/decode_attention
+constexpr int64_t kLeastRows = 16;                           // rollout/kv_cache
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -165,7 +166,7 @@ MemoryPhase Start(const char* name, const PlanInput& in) {
 
 void AddGeneration(const PlanInput& in, MemoryPhase* phase) {
   Add("images", Features(in), phase);
-  Add("kv cache", SequencesAtOnce(in) * CacheBytes(in), phase);
+  Add("kv cache", SequencesAtOnce(in) / in.config.rollout.n * GroupCacheBytes(in), phase);
   Add("prefill", Prefill(in), phase);
   Add("logits", Logits(in), phase);
 }
@@ -264,19 +265,20 @@ int64_t PassActivationBytes(const PlanInput& in, bool recompute) {
   return (inputs + graphs / in.arch.layers) * WorkersAtOnce(in);
 }
 
-int64_t CacheBytes(const PlanInput& in) {
+int64_t GroupCacheBytes(const PlanInput& in) {
   const Architecture& a = in.arch;
+  const int64_t n = in.config.rollout.n, interval = in.config.rollout.rescore_interval;
   const auto kept = static_cast<int64_t>(in.kept_ratio * static_cast<double>(in.prompt) + 0.5);
-  const int64_t spare = std::min<int64_t>(kSpareRows, in.config.data.max_response_length);
-  int64_t floats = Capacity(kept + spare, kept + in.response) * 2 * a.kv_heads * a.head_dim;
-  const int64_t interval = in.config.rollout.rescore_interval;
   const bool dense =
       std::all_of(in.config.rollout.thresholds.begin(), in.config.rollout.thresholds.end(),
                   [](double p) { return p >= 1; });
+  const bool recompressed = !dense && interval > 0 && in.response > interval;
+  // Once re-compressed a sequence shares nothing.
+  const int64_t full = kept / kPageRows, selections = recompressed ? n : in.Selections();
+  const int64_t pages = selections * full + n * (CeilDiv(kept + in.response, kPageRows) - full);
+  int64_t floats = pages * kPageRows * 2 * a.kv_heads * a.head_dim;
   // The queries of the newest tokens, where re-compressions will ask for them.
-  if (!dense && interval > 0 && in.response > interval) {
-    floats += Capacity(kLeastRows, interval) * a.heads * a.head_dim;
-  }
+  if (recompressed) floats += n * Capacity(kLeastRows, interval) * a.heads * a.head_dim;
   return floats * kFloat * a.layers;
 }
 

@@ -4,7 +4,8 @@
 // Sources: weights, gradients and optimizer by ZeRO level as in arXiv 1910.02054, with what
 // trainer/zero holds (fp32 gradients, one part a rank from level 1 on; level 3 gathers a block at a
 // time) and trainer/optimizer (two fp32 moments, an fp32 master copy of bf16 weights); activations
-// by plan/model_shape; caches by rollout/kv_cache (fp32, kept tokens only); snapshots by
+// by plan/model_shape; caches by rollout/kv_cache (fp32, kept tokens only, in pages, a
+// prompt's once for samples that select alike); snapshots by
 // proto/weights/weight_store (the live version and the one before), or from GPU to GPU two pieces
 // of 64 MiB and, beside what a rollout generates with, the version that arrives (launch/device_*).
 #pragma once
@@ -49,7 +50,7 @@ int64_t GroupsAtATime(const PlanInput& input);
 // Activations of the largest packs of all workers: every layer's graph, or with `recompute` their
 // inputs and one graph.
 int64_t PassActivationBytes(const PlanInput& input, bool recompute);
-// Bytes of one sequence's cache at the end of its answer.
-int64_t CacheBytes(const PlanInput& input);
+// Bytes of the caches of a group's sequences at the end of their answers.
+int64_t GroupCacheBytes(const PlanInput& input);
 
 }  // namespace ziprl

@@ -133,20 +133,32 @@ TEST(MemoryTest, WeightsOnTheirWay) {
   EXPECT_EQ(roles[1].host[0].bytes, 2 * p);
 }
 
-TEST(MemoryTest, CacheHoldsKeptTokensAndGrowsByHalf) {
+TEST(MemoryTest, CacheHoldsThePromptOncePerSelection) {
   PlanInput in = Input("3B", 1, 0);
   in.config.rollout.rescore_interval = 0;
-  in.config.data.max_response_length = 256;
-  in.response = 128;  // the room that a cache starts with
-  const int64_t entry = 2 * 2 * 128 * 4 * 36;
-  EXPECT_EQ(CacheBytes(in), (2048 + 128) * entry);
+  const int64_t page = 64 * 2 * 2 * 128 * 4 * 36;
+  in.response = 128;  // 2,048 kept tokens fill 32 pages, the answer of each sample two
+  EXPECT_EQ(GroupCacheBytes(in), (32 + 8 * 2) * page);
   in.response = 129;
-  EXPECT_EQ(CacheBytes(in), (2176 + 1088) * entry);
-  in.kept_ratio = 1;
-  EXPECT_EQ(CacheBytes(in), (4224 + 2112) * entry);
-  in.config.data.max_response_length = 20;  // no more room than an answer needs
-  in.response = 20;
-  EXPECT_EQ(CacheBytes(in), (4096 + 20) * entry);
+  EXPECT_EQ(GroupCacheBytes(in), (32 + 8 * 3) * page);
+  in.prompt = 4098;  // 2,049 kept: one of them in the first page of each sample
+  in.response = 63;
+  EXPECT_EQ(GroupCacheBytes(in), (32 + 8 * 1) * page);
+  in.config.rollout.thresholds = {0.9, 0.95};
+  in.config.rollout.thresholds_per = "sample";
+  EXPECT_EQ(GroupCacheBytes(in), (2 * 32 + 8 * 1) * page);
+  in.config.algorithm.sparsity = "stochastic";
+  EXPECT_EQ(GroupCacheBytes(in), 8 * (32 + 1) * page);
+}
+
+TEST(MemoryTest, RecompressedCachesShareNothingAndHaveQueries) {
+  PlanInput in = Input("3B", 1, 0);
+  in.config.rollout.rescore_interval = 100;
+  in.response = 128;
+  const int64_t page = 64 * 2 * 2 * 128 * 4 * 36, query = 16 * 128 * 4 * 36;
+  EXPECT_EQ(GroupCacheBytes(in), 8 * (34 * page + 121 * query));
+  in.config.rollout.thresholds = {1.0};
+  EXPECT_EQ(GroupCacheBytes(in), (32 + 8 * 2) * page);
 }
 
 TEST(MemoryTest, RecomputationTradesActivations) {
