@@ -18,9 +18,12 @@ class PatchWriter {
 
  private:
   void WritePatch(const Image& frame, int top, int left, int slot, int count, float* out) const;
+  // All channels of pixels of one row, into `count` slots.
+  void WritePixel(const uint8_t* from, int count, float* out) const;
+  void WriteEight(const uint8_t* from, int count, float* out) const;
 
   const ImageProcessorConfig config_;
-  float values_[3][256];  // grey level -> normalised value, per channel
+  float mean_[3], std_[3];  // of grey levels
   ImagePatches patches_;
 };
 
