@@ -28,11 +28,11 @@ struct CacheTable {
       lengths[r] = cache.length();
     }
     const auto count = static_cast<int64_t>(words.size());
-    lists_and_pages =
-        at::empty({count}, at::TensorOptions().dtype(at::kLong).device(device.device));
+    const auto options = at::TensorOptions().dtype(at::kLong);
+    lists_and_pages = at::empty({count}, options.device(device.device));
     const int64_t* base = lists_and_pages.const_data_ptr<int64_t>();
     for (size_t r = 0; r < rows.size(); ++r) words[r] = reinterpret_cast<int64_t>(base + begin[r]);
-    lists_and_pages.copy_(at::from_blob(words.data(), {count}, at::kLong));
+    lists_and_pages.copy_(at::from_blob(words.data(), {count}, options));
     length = ToDevice(lengths, device);
   }
   const float* const* const* lists() const {

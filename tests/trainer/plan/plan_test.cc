@@ -136,6 +136,7 @@ TEST(MemoryTest, WeightsOnTheirWay) {
 TEST(MemoryTest, CacheHoldsThePromptOncePerSelection) {
   PlanInput in = Input("3B", 1, 0);
   in.config.rollout.rescore_interval = 0;
+  in.config.rollout.thresholds = {0.9};
   const int64_t page = 64 * 2 * 2 * 128 * 4 * 36;
   in.response = 128;  // 2,048 kept tokens fill 32 pages, the answer of each sample two
   EXPECT_EQ(GroupCacheBytes(in), (32 + 8 * 2) * page);
