@@ -38,11 +38,8 @@ F8 LoadFirst(const float* p, int count) {
   return x;
 }
 
-// Dots of query (zero-padded to a multiple of eight) with keys first .. first + 7 of a page's
-// `count`; lanes beyond the last key are -inf.
-F8 DotEight(const float* query, const float* k, int64_t k_row, int first, int count, int dim) {
-  const float* key[kLanes];
-  for (int i = 0; i < kLanes; ++i) key[i] = k + std::min(first + i, count - 1) * k_row;
+// Dots of query (zero-padded to a multiple of eight) with eight keys.
+F8 DotEight(const float* query, const float* const key[kLanes], int dim) {
   F8 sum[kLanes] = {};
   int d = 0;
   for (; d + kLanes <= dim; d += kLanes) {
@@ -53,9 +50,7 @@ F8 DotEight(const float* query, const float* k, int64_t k_row, int first, int co
     const F8 q = Load8(query + d);
     for (int i = 0; i < kLanes; ++i) sum[i] += q * LoadFirst(key[i] + d, dim - d);
   }
-  F8 dots = SumsOfEight(sum);
-  for (int i = std::max(0, count - first); i < kLanes; ++i) dots[i] = kNegInf;
-  return dots;
+  return SumsOfEight(sum);
 }
 
 // Logits to weights exp(logit - max) over `padded` entries; returns their sum.
@@ -114,9 +109,12 @@ void GroupLogits(const Group& g, int padded, int padded_dim, Scratch& s) {
     const float* keys = g.pages[first / kPageRows] + g.column;
     const int count = std::min(kPageRows, g.length - first);
     for (int j = 0; j < count; j += kLanes) {
+      const float* key[kLanes];
+      for (int i = 0; i < kLanes; ++i) key[i] = keys + std::min(j + i, count - 1) * g.row;
       for (int h = 0; h < g.heads; ++h) {
-        Store8(s.weights.data() + int64_t{h} * padded + first + j,
-               DotEight(s.queries.data() + h * padded_dim, keys, g.row, j, count, g.dim));
+        F8 dots = DotEight(s.queries.data() + h * padded_dim, key, g.dim);
+        for (int i = count - j; i < kLanes; ++i) dots[i] = kNegInf;  // beyond the last key
+        Store8(s.weights.data() + int64_t{h} * padded + first + j, dots);
       }
     }
   }
