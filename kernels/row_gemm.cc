@@ -125,7 +125,7 @@ void EightColumns(const RowGemmParams& p, int column) {
   for (int i = 0; i < R; ++i) Store8(p.y + i * p.y_row + column, acc[i]);
 }
 
-// Columns in steps of `wide`; those done.
+// Calls columns(p, column) for each kWide columns; returns how many those are.
 template <int kWide, typename Columns>
 int ForColumns(const RowGemmParams& p, Columns columns) {
   int column = 0;

@@ -59,10 +59,9 @@ absl::StatusOr<Grid> ImageGrid(const ImageProcessorConfig& config, int height, i
 
 absl::StatusOr<ImagePatches> ProcessImage(const ImageProcessorConfig& config, const Image& image) {
   ZIPRL_ASSIGN_OR_RETURN(const auto size, SmartResize(config, image.height, image.width));
-  const bool fits = size == std::make_pair(image.height, image.width);
-  const Image resized = fits ? Image{} : ResizeBicubic(image, size.first, size.second);
+  const Image resized = ResizeBicubic(image, size.first, size.second);
   PatchWriter writer(config, {1, size.first / config.patch, size.second / config.patch});
-  writer.Write(fits ? image : resized, 0, config.temporal_patch);
+  writer.Write(resized, 0, config.temporal_patch);
   return std::move(writer).Take();
 }
 

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <set>
 
+#include "kernels/decode_attention.h"
 #include "trainer/param_blocks.h"
 
 namespace ziprl {
 namespace {
+
+using kernels::kPageRows;
 
 constexpr int64_t kFloat = 4;
 constexpr int64_t kFeatureStore = int64_t{512} << 20;        // VisualFeatures' capacity
@@ -15,7 +18,6 @@ constexpr int kReductionsAlive = 3;                          // two under way an
 constexpr int64_t kBatchSamples = 64, kBatchTokens = 32768;  // rollout/decode
 constexpr int64_t kMlpRows = 252;                            // rollout/float_layers
 constexpr int64_t kBroadcastPieces = int64_t{128} << 20;     // launch/device_sender
-constexpr int64_t kPageRows = 64;                            // kernels/decode_attention
 constexpr int64_t kLeastRows = 16;                           // rollout/kv_cache
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -269,10 +271,7 @@ int64_t GroupCacheBytes(const PlanInput& in) {
   const Architecture& a = in.arch;
   const int64_t n = in.config.rollout.n, interval = in.config.rollout.rescore_interval;
   const auto kept = static_cast<int64_t>(in.kept_ratio * static_cast<double>(in.prompt) + 0.5);
-  const bool dense =
-      std::all_of(in.config.rollout.thresholds.begin(), in.config.rollout.thresholds.end(),
-                  [](double p) { return p >= 1; });
-  const bool recompressed = !dense && interval > 0 && in.response > interval;
+  const bool recompressed = !in.dense() && interval > 0 && in.response > interval;
   // Once re-compressed a sequence shares nothing.
   const int64_t full = kept / kPageRows, selections = recompressed ? n : in.Selections();
   const int64_t pages = selections * full + n * (CeilDiv(kept + in.response, kPageRows) - full);

@@ -22,11 +22,14 @@ bool PlanInput::device_broadcast() const {
          (c.weights == "auto" || c.weights == "broadcast");
 }
 
+bool PlanInput::dense() const {
+  const std::vector<double>& thresholds = config.rollout.thresholds;
+  return std::all_of(thresholds.begin(), thresholds.end(), [](double p) { return p >= 1; });
+}
+
 int64_t PlanInput::Selections() const {
   const RolloutConfig& r = config.rollout;
-  if (std::all_of(r.thresholds.begin(), r.thresholds.end(), [](double p) { return p >= 1; })) {
-    return 1;
-  }
+  if (dense()) return 1;
   if (config.algorithm.sparsity == "stochastic") return r.n;
   const auto thresholds = static_cast<int64_t>(r.thresholds.size());
   return r.thresholds_per == "group" ? 1 : std::min<int64_t>(thresholds, r.n);

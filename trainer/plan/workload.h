@@ -52,6 +52,8 @@ struct PlanInput {
   int rollouts() const { return shared() ? learners() : config.cluster.rollout; }
   // Workers that learn at the same time in one rank; over ranks there is one.
   int workers() const { return learners() > 1 ? 1 : threads; }
+  // Every sample attends to all tokens.
+  bool dense() const;
   // How many selections the samples of a group have among them: equal thresholds select alike, but
   // for `stochastic`, where every sample's is drawn.
   int64_t Selections() const;
