@@ -11,6 +11,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "model/image_codec.h"
+#include "model/png_chunks.h"
+#include "model/png_plain.h"
 
 namespace ziprl {
 namespace {
@@ -154,25 +156,6 @@ void Convert(const RawPng& raw, Image* image) {
   if (raw.transparent.has_value()) WhitenColor(*raw.transparent, image);
 }
 
-uint32_t BigEndian32(const std::string& bytes, size_t at) {
-  uint32_t value = 0;
-  for (size_t i = 0; i < 4; ++i) value = value << 8 | static_cast<uint8_t>(bytes[at + i]);
-  return value;
-}
-
-// Calls fn(name, begin, length) for every whole chunk (4 bytes of length, 4 of name, data, 4 of
-// checksum) until it returns true; false when it never does.
-template <typename Fn>
-bool AnyChunk(const std::string& bytes, Fn&& fn) {
-  for (size_t at = 8; bytes.size() >= at + 12;) {
-    const uint64_t length = BigEndian32(bytes, at);
-    if (length > bytes.size() - at - 12) return false;
-    if (fn(std::string_view(bytes).substr(at + 4, 4), at + 8, length)) return true;
-    at += 12 + length;
-  }
-  return false;
-}
-
 absl::Status CheckPngEnd(const std::string& bytes) {
   const bool ends =
       AnyChunk(bytes, [](std::string_view name, size_t, uint64_t) { return name == "IEND"; });
@@ -218,6 +201,7 @@ ImageMetadata PngMetadata(const std::string& bytes) {
 }
 
 absl::Status DecodePng(const std::string& bytes, Image* image) {
+  if (DecodePlainPng(bytes, image)) return absl::OkStatus();
   Source source = {&bytes, 0, "out of memory"};
   png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &source, OnError, OnWarning);
   png_infop info = png != nullptr ? png_create_info_struct(png) : nullptr;

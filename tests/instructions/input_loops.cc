@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "model/patch_writer.h"
+#include "model/png_filters.h"
 #include "model/resize.h"
 #include "model/tokenizer.h"
 #include "tests/instructions/loops.h"
@@ -59,6 +60,17 @@ std::vector<Loop> InputLoops() {
        [] {
          auto photo = std::make_shared<Image>(Photo(61, 640, 480));
          return [photo] { ResizeBicubic(*photo, 364, 476); };
+       }},
+      {"png_filters",
+       [] {
+         auto photo = std::make_shared<Image>(Photo(63, 640, 480));
+         return [photo] {  // each row the one above of the next
+           const size_t stride = size_t{3} * photo->width;
+           for (int y = 1; y < photo->height - 1; ++y) {
+             uint8_t* row = &photo->pixels[y * stride];
+             UndoPngFilter(y % 5, row - stride, stride, 3, row);
+           }
+         };
        }},
       {"image_patches",
        [] {
