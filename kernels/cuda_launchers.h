@@ -21,8 +21,8 @@ void RaggedAttentionBackward(const RaggedAttentionParams& params, const float* o
                              const float* lse, const float* dout, float* dq, float* dk, float* dv,
                              int kv_head_begin, int kv_head_end, Stream stream);
 void DecodeAttention(const DecodeAttentionParams& params, float* out, Stream stream);
-void TokenLogprob(const TokenLogprobParams& params, float* logprob, float* lse, float* entropy,
-                  Stream stream);
+void TokenLogprob(const TokenLogprobParams& params, LogprobState* state, float* logprob, float* lse,
+                  float* entropy, Stream stream);
 void TokenLogprobBackward(const TokenLogprobParams& params, const float* lse, const float* dlogprob,
                           Stream stream);
 void AdamW(const AdamWParams& params, float* param, const float* grad, float* m, float* v,

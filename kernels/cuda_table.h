@@ -42,8 +42,8 @@ struct CudaTable {
                                     const float* lse, const float* dout, float* dq, float* dk,
                                     float* dv, int kv_head_begin, int kv_head_end, Stream);
   void (*decode_attention)(const DecodeAttentionParams&, float* out, Stream);
-  void (*token_logprob)(const TokenLogprobParams&, float* logprob, float* lse, float* entropy,
-                        Stream);
+  void (*token_logprob)(const TokenLogprobParams&, LogprobState* state, float* logprob, float* lse,
+                        float* entropy, Stream);
   void (*token_logprob_backward)(const TokenLogprobParams&, const float* lse, const float* dlogprob,
                                  Stream);
   void (*adamw)(const AdamWParams&, float* param, const float* grad, float* m, float* v, int64_t n,

@@ -4,6 +4,7 @@
 #include "kernels/row_gemm.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "kernels/check.h"
@@ -13,14 +14,22 @@ namespace ziprl::kernels {
 namespace {
 
 constexpr int kLanes = 8;
-constexpr int kLine = 16;  // floats of a cache line
 
-// Lane j of out[i] is w[j * row + i], i from 0 to 3, j from 0 to 7.
-inline void TransposeFour(const float* w, int64_t row, F8 out[4]) {
+// Weights of a cache line, and of the 32 bits that are moved about as one.
+template <typename Weight>
+constexpr int kLine = 64 / sizeof(Weight);
+template <typename Weight>
+constexpr int kWord = 4 / sizeof(Weight);
+
+// Lane j of out[i] is word i of row j, i from 0 to 3, j from 0 to 7.
+template <typename Weight>
+inline void TransposeFour(const Weight* w, int64_t row, F8 out[4]) {
   F8 pair[4];
 #pragma GCC unroll 4
   for (int j = 0; j < 4; ++j) {
-    const F4 low = Load4(w + j * row), high = Load4(w + (j + 4) * row);
+    F4 low, high;
+    std::memcpy(&low, w + j * row, sizeof low);
+    std::memcpy(&high, w + (j + 4) * row, sizeof high);
     pair[j] = __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
   }
   const F8 a = __builtin_shufflevector(pair[0], pair[1], 0, 8, 1, 9, 4, 12, 5, 13);
@@ -33,15 +42,24 @@ inline void TransposeFour(const float* w, int64_t row, F8 out[4]) {
   out[3] = __builtin_shufflevector(c, d, 2, 3, 10, 11, 6, 7, 14, 15);
 }
 
-// Lane j of out[i] is w[j * row + i], i and j from 0 to 7.
-inline void Transpose(const float* w, int64_t row, F8 out[kLanes]) {
-  TransposeFour(w, row, out);
-  TransposeFour(w + 4, row, out + 4);
+// The weights that are in words: one of each, or the lower and the upper half of them.
+template <typename Weight>
+inline F8 Weights(F8 words, int half) {
+  if constexpr (kWord<Weight> == 1) return words;
+  U8 bits;
+  std::memcpy(&bits, &words, sizeof bits);
+  bits = half == 0 ? bits << 16 : bits & 0xffff0000u;
+  std::memcpy(&words, &bits, sizeof words);
+  return words;
 }
 
+inline float Widened(float w) { return w; }
+inline float Widened(uint16_t w) { return std::bit_cast<float>(uint32_t{w} << 16); }
+
 // `rows` rows of weights to fetch, from the line at w on.
+template <typename Weight>
 struct Ahead {
-  const float* w;
+  const Weight* w;
   int64_t row;
   int rows;
 
@@ -51,12 +69,14 @@ struct Ahead {
 };
 
 // Where the chain of y[row, column] begins; null for zero.
-const float* Start(const RowGemmParams& p, int row, int column, bool resumed) {
+template <typename Weight>
+const float* Start(const RowGemmParams<Weight>& p, int row, int column, bool resumed) {
   if (resumed || p.accumulate) return p.y + row * p.y_row + column;
   return p.bias == nullptr ? nullptr : p.bias + column;
 }
 
-F8 StartOfEight(const RowGemmParams& p, int row, int column) {
+template <typename Weight>
+F8 StartOfEight(const RowGemmParams<Weight>& p, int row, int column) {
   const float* start = Start(p, row, column, /*resumed=*/false);
   return start == nullptr ? F8{} : Load8(start);
 }
@@ -65,83 +85,72 @@ F8 StartOfEight(const RowGemmParams& p, int row, int column) {
 
 constexpr int kFewRows = 8;
 
-// Rows [0, R), columns [column, column + 16), all of k (a multiple of kLine).
-template <int R>
-void SixteenColumns(const RowGemmParams& p, int column) {
-  constexpr int kVectors = 2, kWide = kLanes * kVectors, kAhead = 4 * kLine;
-  F8 acc[R][kVectors];
-  for (int i = 0; i < R; ++i) {
-    for (int b = 0; b < kVectors; ++b) acc[i][b] = StartOfEight(p, i, column + b * kLanes);
-  }
-  const float* w = p.w + int64_t{column} * p.k;
-  const float* next = p.w + int64_t{std::min(column + kWide, p.n - kWide)} * p.k;
-  for (int k = 0; k < p.k; k += kLine) {
-    const int ahead = k + kAhead;
-    Ahead{ahead < p.k ? w + ahead : next + ahead - p.k, p.k, kWide}.Fetch(0);
-#pragma GCC unroll 2
-    for (int b = 0; b < kVectors; ++b) {
-      for (int half = k; half < k + kLine; half += kLanes) {
-        F8 t[kLanes];
-        Transpose(w + int64_t{b} * kLanes * p.k + half, p.k, t);
+// Rows [0, R), V vectors of columns from `column` on, all of k (a multiple of a line). Fetches are
+// spread among the products: a burst of them would hold up the loads behind it.
+template <int R, int V, typename Weight>
+void Columns(const RowGemmParams<Weight>& p, int column) {
+  constexpr int kWords = 4, kStep = kWords * kWord<Weight>, kAhead = 8 * kLine<Weight>;
+  constexpr int kWide = V * kLanes, kFetched = kWide * kStep / kLine<Weight>;
+  F8 acc[R][V];
 #pragma GCC unroll 8
-        for (int s = 0; s < kLanes; ++s) {
+  for (int i = 0; i < R; ++i) {
 #pragma GCC unroll 2
-          for (int i = 0; i < R; ++i) acc[i][b] += Splat8(p.x[i * p.x_row + half + s]) * t[s];
+    for (int v = 0; v < V; ++v) acc[i][v] = StartOfEight(p, i, column + v * kLanes);
+  }
+  const Weight* w = p.w + int64_t{column} * p.k;
+  const Weight* next = p.w + int64_t{std::min(column + kWide, p.n - kWide)} * p.k;
+  for (int k = 0; k < p.k; k += kLine<Weight>) {
+    const int ahead = k + kAhead;
+    const Weight* fetched =
+        ahead < p.k ? w + ahead : next + std::min(ahead - p.k, p.k - kLine<Weight>);
+    for (int at = k; at < k + kLine<Weight>; at += kStep, fetched += kFetched * int64_t{p.k}) {
+      Ahead<Weight>{fetched, p.k, kFetched}.Fetch(0);
+      F8 t[V][kWords];
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) TransposeFour(w + int64_t{v} * kLanes * p.k + at, p.k, t[v]);
+#pragma GCC unroll 8
+      for (int s = 0; s < kStep; ++s) {
+#pragma GCC unroll 2
+        for (int v = 0; v < V; ++v) {
+          const F8 weights = Weights<Weight>(t[v][s / kWord<Weight>], s % kWord<Weight>);
+#pragma GCC unroll 8
+          for (int i = 0; i < R; ++i) acc[i][v] += Splat8(p.x[i * p.x_row + at + s]) * weights;
         }
       }
     }
   }
+#pragma GCC unroll 8
   for (int i = 0; i < R; ++i) {
-    for (int b = 0; b < kVectors; ++b) Store8(p.y + i * p.y_row + column + b * kLanes, acc[i][b]);
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) Store8(p.y + i * p.y_row + column + v * kLanes, acc[i][v]);
   }
 }
 
-// The same of columns [column, column + 8): for so many rows that a vector of columns each, and
-// four k of weights, fill the registers. Fetches are spread among the products: a burst of them
-// would hold up the loads behind it.
-template <int R>
-void EightColumns(const RowGemmParams& p, int column) {
-  constexpr int kStep = 4, kAhead = 8 * kLine;
-  F8 acc[R];
-#pragma GCC unroll 8
-  for (int i = 0; i < R; ++i) acc[i] = StartOfEight(p, i, column);
-  const float* w = p.w + int64_t{column} * p.k;
-  const float* next = p.w + int64_t{std::min(column + kLanes, p.n - kLanes)} * p.k;
-  for (int k = 0; k < p.k; k += kLine) {
-    const int ahead = k + kAhead;
-    const float* fetched = ahead < p.k ? w + ahead : next + std::min(ahead - p.k, p.k - kLine);
-    for (int at = k; at < k + kLine; at += kStep, fetched += 2 * int64_t{p.k}) {
-      Ahead{fetched, p.k, 2}.Fetch(0);
-      F8 t[kStep];
-      TransposeFour(w + at, p.k, t);
-#pragma GCC unroll 4
-      for (int s = 0; s < kStep; ++s) {
-#pragma GCC unroll 8
-        for (int i = 0; i < R; ++i) acc[i] += Splat8(p.x[i * p.x_row + at + s]) * t[s];
-      }
-    }
-  }
-#pragma GCC unroll 8
-  for (int i = 0; i < R; ++i) Store8(p.y + i * p.y_row + column, acc[i]);
-}
-
-// Calls columns(p, column) for each kWide columns; returns how many those are.
-template <int kWide, typename Columns>
-int ForColumns(const RowGemmParams& p, Columns columns) {
-  int column = 0;
-  for (; column + kWide <= p.n; column += kWide) columns(p, column);
+// From `column` on, as many columns as are whole; returns how many are done.
+template <int R, int V, typename Weight>
+int ForColumns(const RowGemmParams<Weight>& p, int column) {
+  for (; column + V * kLanes <= p.n; column += V * kLanes) Columns<R, V>(p, column);
   return column;
 }
 
-// The columns done; the panels do the rest.
-int FewRows(const RowGemmParams& p) {
-  if (p.m > kFewRows || p.k % kLine != 0) return 0;
-  if (p.m == 1) return ForColumns<2 * kLanes>(p, SixteenColumns<1>);
-  if (p.m == 2) return ForColumns<2 * kLanes>(p, SixteenColumns<2>);
-  using Columns = decltype(&EightColumns<3>);
-  constexpr Columns kColumns[] = {EightColumns<3>, EightColumns<4>, EightColumns<5>,
-                                  EightColumns<6>, EightColumns<7>, EightColumns<8>};
-  return ForColumns<kLanes>(p, kColumns[p.m - 3]);
+// The columns done; the panels do the rest. A chain takes a multiplication's latency for every k:
+// where a weight is two bytes, one or two chains are slower than the memory. (Sixteen lines do not
+// fit a set of the L1, where rows lie a multiple of kSets apart.)
+template <typename Weight>
+int FewRows(const RowGemmParams<Weight>& p) {
+  constexpr int64_t kSets = 4096;
+  if (p.m > kFewRows || p.k % kLine<Weight> != 0) return 0;
+  int column = 0;
+  if (sizeof(Weight) == 2 && p.k * sizeof(Weight) % kSets != 0) {
+    if (p.m == 1) column = ForColumns<1, 2>(p, column);
+    if (p.m == 2) column = ForColumns<2, 2>(p, column);
+  }
+  using Part = decltype(&ForColumns<1, 1, Weight>);
+  constexpr Part kParts[kFewRows] = {ForColumns<1, 1, Weight>, ForColumns<2, 1, Weight>,
+                                     ForColumns<3, 1, Weight>, ForColumns<4, 1, Weight>,
+                                     ForColumns<5, 1, Weight>, ForColumns<6, 1, Weight>,
+                                     ForColumns<7, 1, Weight>, ForColumns<8, 1, Weight>};
+  return kParts[p.m - 1](p, column);
 }
 
 // ---- panels ----
@@ -154,35 +163,41 @@ constexpr int kRowChunk = 252;  // rows of x that stay in L2 for such a depth
 struct Panel {
   alignas(64) float values[kDepth * kGemmColumns];
 
-  void Pack(const float* w, int64_t row, int columns, int depth, const Ahead& ahead) {
+  template <typename Weight>
+  void Pack(const Weight* w, int64_t row, int columns, int depth, const Ahead<Weight>& ahead) {
+    constexpr int kWords = 4, kStep = kWords * kWord<Weight>;
     int k = 0;
     if (columns == kGemmColumns) {
-      for (; k + kLanes <= depth; k += kLanes) {
-        if (k % kLine == 0) ahead.Fetch(k);
+      for (; k + kStep <= depth; k += kStep) {
+        if (k % kLine<Weight> == 0) ahead.Fetch(k);
         for (int b = 0; b < kGemmColumns; b += kLanes) {
-          F8 t[kLanes];
-          Transpose(w + b * row + k, row, t);
-          for (int s = 0; s < kLanes; ++s) Store8(values + (k + s) * kGemmColumns + b, t[s]);
+          F8 t[kWords];
+          TransposeFour(w + b * row + k, row, t);
+#pragma GCC unroll 8
+          for (int s = 0; s < kStep; ++s) {
+            Store8(values + (k + s) * kGemmColumns + b,
+                   Weights<Weight>(t[s / kWord<Weight>], s % kWord<Weight>));
+          }
         }
       }
     }
     for (; k < depth; ++k) {
       float* to = values + k * kGemmColumns;
-      for (int j = 0; j < columns; ++j) to[j] = w[j * row + k];
+      for (int j = 0; j < columns; ++j) to[j] = Widened(w[j * row + k]);
       std::fill(to + columns, to + kGemmColumns, 0.0f);
     }
   }
 };
 
 // acc += R rows of x times the panel.
-template <int R>
-void AddProduct(const float* x, int64_t x_row, const Panel& panel, int depth, const Ahead& ahead,
-                F8 acc[kRows][2]) {
+template <int R, typename Weight>
+void AddProduct(const float* x, int64_t x_row, const Panel& panel, int depth,
+                const Ahead<Weight>& ahead, F8 acc[kRows][2]) {
   F8 sum[R][2];
   for (int i = 0; i < R; ++i) sum[i][0] = acc[i][0], sum[i][1] = acc[i][1];
   const float* w = panel.values;
   for (int k = 0; k < depth; ++k, w += kGemmColumns) {
-    if (k % kLine == 0) ahead.Fetch(k);
+    if (k % kLine<Weight> == 0) ahead.Fetch(k);
     const F8 low = Load8(w), high = Load8(w + kLanes);
 #pragma GCC unroll 6
     for (int i = 0; i < R; ++i) {
@@ -194,11 +209,12 @@ void AddProduct(const float* x, int64_t x_row, const Panel& panel, int depth, co
   for (int i = 0; i < R; ++i) acc[i][0] = sum[i][0], acc[i][1] = sum[i][1];
 }
 
+template <typename Weight>
 void AddProductOf(int rows, const float* x, int64_t x_row, const Panel& panel, int depth,
-                  const Ahead& ahead, F8 acc[kRows][2]) {
-  using Add = decltype(&AddProduct<1>);
-  constexpr Add kAdd[kRows] = {AddProduct<1>, AddProduct<2>, AddProduct<3>,
-                               AddProduct<4>, AddProduct<5>, AddProduct<6>};
+                  const Ahead<Weight>& ahead, F8 acc[kRows][2]) {
+  using Add = decltype(&AddProduct<1, Weight>);
+  constexpr Add kAdd[kRows] = {AddProduct<1, Weight>, AddProduct<2, Weight>, AddProduct<3, Weight>,
+                               AddProduct<4, Weight>, AddProduct<5, Weight>, AddProduct<6, Weight>};
   kAdd[rows - 1](x, x_row, panel, depth, ahead, acc);
 }
 
@@ -207,7 +223,8 @@ struct Tile {
   int row, rows, column, columns;
 };
 
-void LoadTile(const RowGemmParams& p, const Tile& tile, bool resumed, F8 acc[kRows][2]) {
+template <typename Weight>
+void LoadTile(const RowGemmParams<Weight>& p, const Tile& tile, bool resumed, F8 acc[kRows][2]) {
   for (int i = 0; i < tile.rows; ++i) {
     acc[i][0] = acc[i][1] = F8{};
     const float* from = Start(p, tile.row + i, tile.column, resumed);
@@ -220,7 +237,8 @@ void LoadTile(const RowGemmParams& p, const Tile& tile, bool resumed, F8 acc[kRo
   }
 }
 
-void StoreTile(const RowGemmParams& p, const Tile& tile, const F8 acc[kRows][2]) {
+template <typename Weight>
+void StoreTile(const RowGemmParams<Weight>& p, const Tile& tile, const F8 acc[kRows][2]) {
   for (int i = 0; i < tile.rows; ++i) {
     float* to = p.y + (tile.row + i) * p.y_row + tile.column;
     if (tile.columns == kGemmColumns) {
@@ -232,18 +250,19 @@ void StoreTile(const RowGemmParams& p, const Tile& tile, const F8 acc[kRows][2])
 }
 
 // Adds `depth` of k from first_depth on to rows [row, row + rows) and the columns from `column` on.
-void AddDepth(const RowGemmParams& p, int row, int rows, int column, int first_depth) {
+template <typename Weight>
+void AddDepth(const RowGemmParams<Weight>& p, int row, int rows, int column, int first_depth) {
   const int depth = std::min(kDepth, p.k - first_depth);
   const int tiles = (rows + kRows - 1) / kRows, phases = tiles + 1;  // packing is one
   Panel panel;
   for (; column < p.n; column += kGemmColumns) {
     const int columns = std::min(kGemmColumns, p.n - column);
     const int next = std::clamp(p.n - column - kGemmColumns, 0, kGemmColumns);
-    const float* w = p.w + int64_t{column} * p.k + first_depth;
+    const Weight* w = p.w + int64_t{column} * p.k + first_depth;
     const auto ahead = [&](int phase) {
       const int begin = next * phase / phases;
-      return Ahead{w + (int64_t{kGemmColumns} + begin) * p.k, p.k,
-                   next * (phase + 1) / phases - begin};
+      return Ahead<Weight>{w + (int64_t{kGemmColumns} + begin) * p.k, p.k,
+                           next * (phase + 1) / phases - begin};
     };
     panel.Pack(w, p.k, columns, depth, ahead(0));
     for (int t = 0; t < tiles; ++t) {
@@ -260,7 +279,8 @@ void AddDepth(const RowGemmParams& p, int row, int rows, int column, int first_d
 
 }  // namespace
 
-void RowGemm(const RowGemmParams& params) {
+template <typename Weight>
+void RowGemm(const RowGemmParams<Weight>& params) {
   ZIPRL_KERNEL_CHECK("RowGemm", params.m >= 0 && params.n >= 0, std::min(params.m, params.n));
   ZIPRL_KERNEL_CHECK("RowGemm", params.k > 0, params.k);
   if (params.m == 0) return;
@@ -271,5 +291,8 @@ void RowGemm(const RowGemmParams& params) {
     }
   }
 }
+
+template void RowGemm(const RowGemmParams<float>& params);
+template void RowGemm(const RowGemmParams<uint16_t>& params);
 
 }  // namespace ziprl::kernels

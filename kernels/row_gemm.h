@@ -13,10 +13,12 @@ namespace ziprl::kernels {
 // Columns are computed in panels of so many: how callers divide n over threads.
 inline constexpr int kGemmColumns = 16;
 
+// Weight: float, or uint16_t for the bits of a bfloat16, widened in registers.
+template <typename Weight>
 struct RowGemmParams {
   const float* x = nullptr;  // [m, k], rows x_row apart
   int64_t x_row = 0;
-  const float* w = nullptr;     // [n, k], dense
+  const Weight* w = nullptr;    // [n, k], dense
   const float* bias = nullptr;  // [n] or null
   float* y = nullptr;           // [m, n], rows y_row apart
   int64_t y_row = 0;
@@ -26,7 +28,12 @@ struct RowGemmParams {
 
 // y = x w^T + bias. Every element is one chain of fused multiply-adds over ascending k, begun with
 // bias, old value or zero: its bits depend on its row of x and its row of w only, whatever comes
-// with them. Allocates nothing. Thread-safe.
-void RowGemm(const RowGemmParams& params);
+// with them, and bfloat16 weights give those of the same weights as floats. Allocates nothing.
+// Thread-safe.
+template <typename Weight>
+void RowGemm(const RowGemmParams<Weight>& params);
+
+extern template void RowGemm(const RowGemmParams<float>& params);
+extern template void RowGemm(const RowGemmParams<uint16_t>& params);
 
 }  // namespace ziprl::kernels

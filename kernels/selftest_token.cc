@@ -13,6 +13,15 @@ struct TokenShape {
   float top_p = 1.0f;
 };
 
+// Columns [first, first + columns) of rows of `vocab`.
+std::vector<float> Part(const std::vector<float>& rows, int vocab, int first, int columns) {
+  std::vector<float> part;
+  for (auto row = rows.begin(); row != rows.end(); row += vocab) {
+    part.insert(part.end(), row + first, row + first + columns);
+  }
+  return part;
+}
+
 struct TokenInputs {
   explicit TokenInputs(const TokenShape& s) : suppressed(s.vocab) {
     std::mt19937 rng(127);
@@ -32,9 +41,9 @@ struct TokenInputs {
   std::vector<uint8_t> suppressed;
 };
 
-SelfTestResult CompareLogprob(const CudaTable& table, const TokenShape& s) {
+// The vocabulary in blocks of `columns`.
+SelfTestResult CompareLogprob(const CudaTable& table, const TokenShape& s, int columns) {
   TokenInputs in(s);
-  const DeviceBuffer logits(table, in.logits);
   const DeviceBuffer dlogprob(table, in.dlogprob);
   const DeviceBuffer target(table, in.target);
   const DeviceBuffer suppressed(table, in.suppressed);
@@ -42,21 +51,35 @@ SelfTestResult CompareLogprob(const CudaTable& table, const TokenShape& s) {
   const DeviceBuffer logprob(table, rows);
   const DeviceBuffer lse(table, rows);
   const DeviceBuffer entropy(table, rows);
-  TokenLogprobParams p;
-  p.rows = s.rows, p.vocab = s.vocab, p.inv_temperature = 1.0f / s.temperature;
-  p.logits = logits.get(), p.target = target.get();
-  p.suppressed = s.suppress ? suppressed.get() : nullptr;
-  table.token_logprob(p, logprob.get(), lse.get(), entropy.get(), nullptr);
-  table.token_logprob_backward(p, lse.get(), dlogprob.get(), nullptr);
-
+  std::vector<LogprobState> states(s.rows);
+  const DeviceBuffer state(table, states);
   std::vector<float> want_logprob(s.rows), want_lse(s.rows), want_entropy(s.rows);
-  p.logits = in.logits.data(), p.target = in.target.data();
-  p.suppressed = s.suppress ? in.suppressed.data() : nullptr;
-  TokenLogprob(Backend::kCpu, p, want_logprob.data(), want_lse.data(), want_entropy.data(),
-               nullptr);
-  TokenLogprobBackward(Backend::kCpu, p, want_lse.data(), in.dlogprob.data(), nullptr);
+  double worst = 0.0;
+  for (const bool backward : {false, true}) {
+    for (int first = 0; first < s.vocab; first += columns) {
+      TokenLogprobParams p;
+      p.rows = s.rows, p.vocab = s.vocab, p.inv_temperature = 1.0f / s.temperature;
+      p.first = first, p.columns = std::min(columns, s.vocab - first);
+      std::vector<float> part = Part(in.logits, s.vocab, first, static_cast<int>(p.columns));
+      const DeviceBuffer logits(table, part);
+      p.logits = logits.get(), p.target = target.get();
+      p.suppressed = s.suppress ? suppressed.get() : nullptr;
+      TokenLogprobParams want = p;
+      want.logits = part.data(), want.target = in.target.data();
+      want.suppressed = s.suppress ? in.suppressed.data() : nullptr;
+      if (backward) {
+        table.token_logprob_backward(p, lse.get(), dlogprob.get(), nullptr);
+        TokenLogprobBackward(Backend::kCpu, want, want_lse.data(), in.dlogprob.data(), nullptr);
+        worst = std::max(worst, Deviation(logits.Host(), part));
+        continue;
+      }
+      table.token_logprob(p, state.get(), logprob.get(), lse.get(), entropy.get(), nullptr);
+      TokenLogprob(Backend::kCpu, want, states.data(), want_logprob.data(), want_lse.data(),
+                   want_entropy.data(), nullptr);
+    }
+  }
   return {std::max({Deviation(logprob.Host(), want_logprob), Deviation(lse.Host(), want_lse),
-                    Deviation(entropy.Host(), want_entropy), Deviation(logits.Host(), in.logits)}),
+                    Deviation(entropy.Host(), want_entropy), worst}),
           1e-5};
 }
 
@@ -106,7 +129,12 @@ std::vector<SelfTestCase> TokenSelfTests() {
   std::vector<SelfTestCase> cases;
   for (const TokenShape& s : {TokenShape{"TokenLogprob_small", 3, 7, 1.0f, true},
                               TokenShape{"TokenLogprob_vocab_5000", 4, 5000, 0.8f, true}}) {
-    cases.push_back({s.name, [s](const CudaTable& table) { return CompareLogprob(table, s); }});
+    const std::string name = s.name;
+    cases.push_back(
+        {name, [s](const CudaTable& table) { return CompareLogprob(table, s, s.vocab); }});
+    cases.push_back({name + "_blocks", [s](const CudaTable& table) {
+                       return CompareLogprob(table, s, s.vocab / 3);
+                     }});
   }
   for (const TokenShape& s : {TokenShape{"SampleToken_plain", 20, 700, 1.0f, false},
                               TokenShape{"SampleToken_suppressed", 20, 1500, 0.7f, true},

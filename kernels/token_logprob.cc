@@ -10,7 +10,8 @@ namespace {
 
 void Check(const char* op, const TokenLogprobParams& p) {
   ZIPRL_KERNEL_CHECK(op, p.rows >= 0, p.rows);
-  ZIPRL_KERNEL_CHECK(op, p.vocab > 0, p.vocab);
+  ZIPRL_KERNEL_CHECK(op, p.columns > 0, p.columns);
+  ZIPRL_KERNEL_CHECK(op, p.first >= 0 && p.first + p.columns <= p.vocab, p.first);
 }
 
 void CheckTargets(const char* op, const TokenLogprobParams& p) {
@@ -21,15 +22,15 @@ void CheckTargets(const char* op, const TokenLogprobParams& p) {
 
 }  // namespace
 
-void TokenLogprob(Backend backend, const TokenLogprobParams& params, float* logprob, float* lse,
-                  float* entropy, Stream stream) {
+void TokenLogprob(Backend backend, const TokenLogprobParams& params, LogprobState* state,
+                  float* logprob, float* lse, float* entropy, Stream stream) {
   Check("TokenLogprob", params);
   if (params.rows == 0) return;
   if (backend == Backend::kCuda) {
-    return RequireCuda("TokenLogprob").token_logprob(params, logprob, lse, entropy, stream);
+    return RequireCuda("TokenLogprob").token_logprob(params, state, logprob, lse, entropy, stream);
   }
   CheckTargets("TokenLogprob", params);
-  cpu::TokenLogprob(params, logprob, lse, entropy);
+  cpu::TokenLogprob(params, state, logprob, lse, entropy);
 }
 
 void TokenLogprobBackward(Backend backend, const TokenLogprobParams& params, const float* lse,

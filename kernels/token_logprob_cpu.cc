@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/cpu_ops.h"
@@ -7,16 +8,19 @@ namespace ziprl::kernels::cpu {
 namespace {
 
 TemperedLogits Row(const TokenLogprobParams& p, int64_t r) {
-  return {p.logits + r * p.vocab, p.vocab, p.suppressed, p.inv_temperature};
+  return {p.logits + r * p.columns, p.columns,
+          p.suppressed == nullptr ? nullptr : p.suppressed + p.first, p.inv_temperature};
 }
 
-struct RowSums {
-  double exp = 0.0;       // sum of e^(x - max)
-  double weighted = 0.0;  // sum of e^(x - max) (x - max)
-};
+// The target's place in row r's part; -1 when it lies elsewhere.
+int64_t TargetColumn(const TokenLogprobParams& p, int64_t r) {
+  const int64_t column = p.target[r] - p.first;
+  return column < p.columns ? std::max<int64_t>(column, -1) : -1;
+}
 
-RowSums Sum(const TemperedLogits& row, float greatest) {
-  const F8 shift = Splat8(greatest), zero{};
+// Onto the sums, which are about state.greatest.
+void AddSums(const TemperedLogits& row, LogprobState* state) {
+  const F8 shift = Splat8(state->greatest), zero{};
   D4 exp_low{}, exp_high{}, weighted_low{}, weighted_high{};
   for (int64_t i = 0; i < row.vocab; i += 8) {
     const F8 x = row.At8(i) - shift, e = Exp8(x);
@@ -26,48 +30,70 @@ RowSums Sum(const TemperedLogits& row, float greatest) {
     weighted_low += LowDoubles(weighted);
     weighted_high += HighDoubles(weighted);
   }
-  return {HorizontalSum(exp_low + exp_high), HorizontalSum(weighted_low + weighted_high)};
+  state->exp += HorizontalSum(exp_low + exp_high);
+  state->weighted += HorizontalSum(weighted_low + weighted_high);
+}
+
+void AddBlock(const TokenLogprobParams& p, int64_t r, LogprobState* state) {
+  const TemperedLogits row = Row(p, r);
+  if (p.first == 0) {
+    *state = LogprobState{0.0, 0.0, TemperedLogits::kNegInf, TemperedLogits::kNegInf};
+  }
+  const int64_t target = TargetColumn(p, r);
+  if (target >= 0) state->of_target = row.At(target);
+  const float greatest = std::max(state->greatest, row.Max());
+  if (greatest == TemperedLogits::kNegInf) return;  // nothing yet that may be sampled
+  if (state->exp > 0.0) {
+    const double down = double{state->greatest} - greatest, scale = std::exp(down);
+    state->weighted = (state->weighted + state->exp * down) * scale;
+    state->exp *= scale;
+  }
+  state->greatest = greatest;
+  AddSums(row, state);
 }
 
 }  // namespace
 
-void TokenLogprob(const TokenLogprobParams& p, float* logprob, float* lse, float* entropy) {
+void TokenLogprob(const TokenLogprobParams& p, LogprobState* state, float* logprob, float* lse,
+                  float* entropy) {
+  const bool last = p.first + p.columns == p.vocab;
   for (int64_t r = 0; r < p.rows; ++r) {
-    const TemperedLogits row = Row(p, r);
-    const float greatest = row.Max();
-    if (greatest == TemperedLogits::kNegInf) {  // nothing may be sampled
-      logprob[r] = lse[r] = greatest;
+    LogprobState& s = state[r];
+    AddBlock(p, r, &s);
+    if (!last) continue;
+    if (s.greatest == TemperedLogits::kNegInf) {  // nothing may be sampled
+      logprob[r] = lse[r] = s.greatest;
       if (entropy != nullptr) entropy[r] = 0.0f;
       continue;
     }
-    const RowSums sums = Sum(row, greatest);
-    const double log_sum = std::log(sums.exp);
-    lse[r] = static_cast<float>(greatest + log_sum);
-    logprob[r] = static_cast<float>(double{row.At(p.target[r])} - greatest - log_sum);
-    if (entropy != nullptr) entropy[r] = static_cast<float>(log_sum - sums.weighted / sums.exp);
+    const double log_sum = std::log(s.exp);
+    lse[r] = static_cast<float>(s.greatest + log_sum);
+    logprob[r] = static_cast<float>(double{s.of_target} - s.greatest - log_sum);
+    if (entropy != nullptr) entropy[r] = static_cast<float>(log_sum - s.weighted / s.exp);
   }
 }
 
 void TokenLogprobBackward(const TokenLogprobParams& p, const float* lse, const float* dlogprob) {
   for (int64_t r = 0; r < p.rows; ++r) {
     const TemperedLogits row = Row(p, r);
-    float* logits = p.logits + r * p.vocab;
+    float* logits = p.logits + r * p.columns;
     const float gradient = dlogprob[r] * p.inv_temperature;
     if (gradient == 0.0f) {
-      std::fill_n(logits, p.vocab, 0.0f);
+      std::fill_n(logits, p.columns, 0.0f);
       continue;
     }
-    const bool target_allowed = row.At(p.target[r]) != TemperedLogits::kNegInf;
+    const int64_t target = TargetColumn(p, r);
+    const bool target_allowed = target >= 0 && row.At(target) != TemperedLogits::kNegInf;
     const F8 shift = Splat8(lse[r]), factor = Splat8(-gradient);
-    for (int64_t i = 0; i < p.vocab; i += 8) {
+    for (int64_t i = 0; i < p.columns; i += 8) {
       const F8 dlogits = factor * Exp8(row.At8(i) - shift);
-      if (i + 8 <= p.vocab) {
+      if (i + 8 <= p.columns) {
         Store8(logits + i, dlogits);
       } else {
-        for (int lane = 0; i + lane < p.vocab; ++lane) logits[i + lane] = dlogits[lane];
+        for (int lane = 0; i + lane < p.columns; ++lane) logits[i + lane] = dlogits[lane];
       }
     }
-    if (target_allowed) logits[p.target[r]] += gradient;
+    if (target_allowed) logits[target] += gradient;
   }
 }
 

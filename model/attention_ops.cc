@@ -1,5 +1,6 @@
 // The attention half of autograd_ops.h: visibility, ragged attention, probe mass, token log-probs.
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -120,8 +121,12 @@ struct MassFunction : Function<MassFunction> {
   }
 };
 
-// What the head computes in one go: at most kBlockElements logits.
+// What the head computes in one go: at most kBlockElements logits, of a large vocabulary
+// kBlockColumns at a time, so that its weights are read once per many rows. A row's bits depend on
+// the width, which depends on V alone.
 constexpr int64_t kBlockElements = int64_t{1} << 23;
+constexpr int64_t kBlockColumns = 4096;
+constexpr int64_t kThreadElements = 1 << 15;  // logits that are worth a thread
 
 struct HeadArgs {
   at::Tensor target;      // int32 [T]
@@ -129,44 +134,117 @@ struct HeadArgs {
   float inv_temperature = 1.0f;
   bool want_entropy = false;
   int64_t tile_rows = 0;
-
-  int64_t BlockRows(int64_t vocab) const {
-    const int64_t rows = std::max<int64_t>(1, kBlockElements / vocab);
-    return tile_rows > 0 ? std::max(tile_rows, rows / tile_rows * tile_rows) : rows;
-  }
-
-  kernels::TokenLogprobParams Params(const at::Tensor& logits, int64_t begin) const {
-    kernels::TokenLogprobParams params;
-    params.logits = MutableData(logits);
-    params.rows = logits.size(0);
-    params.vocab = logits.size(1);
-    params.target = Ints(target) + begin;
-    params.suppressed = suppressed.defined() ? suppressed.const_data_ptr<uint8_t>() : nullptr;
-    params.inv_temperature = inv_temperature;
-    return params;
-  }
 };
 
-// fp32 logits of rows [begin, begin + rows).
-at::Tensor LogitsBlock(const at::Tensor& hidden, const at::Tensor& weight, int64_t begin,
-                       int64_t rows, int64_t tile_rows) {
-  return Wide(TiledProduct(hidden.narrow(0, begin, rows), weight.t(), tile_rows));
+// Blocks of a head's logits: rows of hidden [T, C] by columns, which are rows of weight [V, C].
+class HeadBlocks {
+ public:
+  HeadBlocks(const at::Tensor& hidden, const at::Tensor& weight, const HeadArgs& args)
+      : hidden_(hidden),
+        weight_(weight),
+        args_(args),
+        columns_(std::min(kBlockColumns, weight.size(0))) {
+    const int64_t most = std::max<int64_t>(1, kBlockElements / columns_);
+    const int64_t tile = std::max<int64_t>(1, args.tile_rows);
+    rows_ = std::max(tile, most / tile * tile);
+  }
+
+  struct Block {
+    int64_t row, rows, first, columns;
+    at::Tensor hidden, weight;  // as products take them
+    at::Tensor logits;          // fp32
+  };
+
+  struct RowPart {
+    int64_t begin, count;
+  };
+  std::vector<RowPart> RowParts() const {
+    std::vector<RowPart> parts;
+    for (int64_t row = 0; row < hidden_.size(0); row += rows_) {
+      parts.push_back({row, std::min(rows_, hidden_.size(0) - row)});
+    }
+    return parts;
+  }
+
+  // Calls of_block(Block) for each part of the vocabulary, ascending. The logits last until the
+  // next one.
+  template <typename OfBlock>
+  void ForColumns(const RowPart& part, OfBlock of_block) const {
+    const at::Tensor hidden = Multiplicand(hidden_.narrow(0, part.begin, part.count));
+    const at::Tensor room = at::empty({part.count * columns_}, hidden.options());
+    for (int64_t first = 0; first < weight_.size(0); first += columns_) {
+      const int64_t columns = std::min(columns_, weight_.size(0) - first);
+      Block b{part.begin, part.count, first, columns, hidden, {}, {}};
+      b.weight = Multiplicand(weight_.narrow(0, first, columns));
+      b.logits = room.narrow(0, 0, part.count * columns).view({part.count, columns});
+      TiledProductOut(hidden, b.weight.t(), args_.tile_rows, b.logits);
+      if (hidden_.scalar_type() != at::kFloat) b.logits = Wide(b.logits.to(hidden_.scalar_type()));
+      of_block(b);
+    }
+  }
+
+  // Calls rows(params, row) for the block's rows, from `row` of all on: spread over torch's threads
+  // on the CPU.
+  template <typename Rows>
+  void ForRows(const Block& block, Rows rows) const {
+    const auto some = [&](int64_t begin, int64_t end) {
+      kernels::TokenLogprobParams params = Params(block);
+      params.logits += begin * block.columns, params.target += begin, params.rows = end - begin;
+      rows(params, block.row + begin);
+    };
+    if (!block.logits.is_cpu()) return some(0, block.rows);
+    at::parallel_for(0, block.rows, kThreadElements / block.columns + 1, some);
+  }
+
+ private:
+  kernels::TokenLogprobParams Params(const Block& block) const {
+    kernels::TokenLogprobParams params;
+    params.logits = MutableData(block.logits);
+    params.first = block.first, params.columns = block.columns;
+    params.vocab = weight_.size(0);
+    params.target = Ints(args_.target) + block.row;
+    params.suppressed =
+        args_.suppressed.defined() ? args_.suppressed.const_data_ptr<uint8_t>() : nullptr;
+    params.inv_temperature = args_.inv_temperature;
+    return params;
+  }
+
+  const at::Tensor &hidden_, &weight_;
+  const HeadArgs& args_;
+  int64_t columns_, rows_;
+};
+
+// sum += a b, in fp32; an undefined sum is begun.
+void AddProduct(const at::Tensor& a, const at::Tensor& b, at::Tensor* sum) {
+  if (!sum->defined()) {
+    *sum = Wide(a.to(b.scalar_type()).mm(b));
+  } else if (b.scalar_type() == at::kFloat) {
+    sum->addmm_(a, b);
+  } else {
+    sum->add_(a.to(b.scalar_type()).mm(b));
+  }
 }
 
 struct HeadFunction : Function<HeadFunction> {
   static variable_list forward(AutogradContext* ctx, const at::Tensor& hidden,
                                const at::Tensor& weight, const HeadArgs& args) {
-    const int64_t total = hidden.size(0), block = args.BlockRows(weight.size(0));
+    const int64_t total = hidden.size(0);
     const at::TensorOptions options = hidden.options().dtype(at::kFloat);
     at::Tensor logprob = at::empty({total}, options), lse = at::empty({total}, options), entropy;
     if (args.want_entropy) entropy = at::empty({total}, options);
-    for (int64_t begin = 0; begin < total; begin += block) {
-      const int64_t rows = std::min(block, total - begin);
-      const at::Tensor logits = LogitsBlock(hidden, weight, begin, rows, args.tile_rows);
-      kernels::TokenLogprob(BackendOf(logits), args.Params(logits, begin),
-                            MutableData(logprob) + begin, MutableData(lse) + begin,
-                            args.want_entropy ? MutableData(entropy) + begin : nullptr,
-                            CurrentStream(logits.device()));
+    const auto state_bytes = static_cast<int64_t>(sizeof(kernels::LogprobState));
+    const at::Tensor state = at::empty({total * state_bytes}, options.dtype(at::kByte));
+    const HeadBlocks blocks(hidden, weight, args);
+    auto* states = static_cast<kernels::LogprobState*>(state.mutable_data_ptr());
+    for (const HeadBlocks::RowPart& part : blocks.RowParts()) {
+      blocks.ForColumns(part, [&](const HeadBlocks::Block& b) {
+        blocks.ForRows(b, [&](const kernels::TokenLogprobParams& params, int64_t row) {
+          kernels::TokenLogprob(BackendOf(b.logits), params, states + row,
+                                MutableData(logprob) + row, MutableData(lse) + row,
+                                args.want_entropy ? MutableData(entropy) + row : nullptr,
+                                CurrentStream(b.logits.device()));
+        });
+      });
     }
     ctx->save_for_backward({hidden, weight, lse, args.target, args.suppressed});
     ctx->saved_data["inv_temperature"] = static_cast<double>(args.inv_temperature);
@@ -188,18 +266,20 @@ struct HeadFunction : Function<HeadFunction> {
     if (ctx->needs_input_grad(1)) {
       grad_weight = at::zeros(weight.sizes(), weight.options().dtype(at::kFloat));
     }
-    const int64_t total = hidden.size(0), block = args.BlockRows(weight.size(0));
-    for (int64_t begin = 0; begin < total; begin += block) {
-      const int64_t rows = std::min(block, total - begin);
-      at::Tensor logits = LogitsBlock(hidden, weight, begin, rows, args.tile_rows);
-      kernels::TokenLogprobBackward(BackendOf(logits), args.Params(logits, begin),
-                                    Data(lse) + begin, Data(grad) + begin,
-                                    CurrentStream(logits.device()));
-      if (grad_hidden.defined()) {
-        grad_hidden.narrow(0, begin, rows).copy_(logits.to(weight.scalar_type()).mm(weight));
-      }
-      if (grad_weight.defined())
-        grad_weight.addmm_(logits.t(), Wide(hidden.narrow(0, begin, rows)));
+    const HeadBlocks blocks(hidden, weight, args);
+    for (const HeadBlocks::RowPart& part : blocks.RowParts()) {
+      at::Tensor sum;  // of grad_hidden's rows, in fp32
+      blocks.ForColumns(part, [&](const HeadBlocks::Block& b) {
+        blocks.ForRows(b, [&](const kernels::TokenLogprobParams& params, int64_t row) {
+          kernels::TokenLogprobBackward(BackendOf(b.logits), params, Data(lse) + row,
+                                        Data(grad) + row, CurrentStream(b.logits.device()));
+        });
+        if (grad_hidden.defined()) AddProduct(b.logits, b.weight, &sum);
+        if (!grad_weight.defined()) return;
+        at::Tensor rows = grad_weight.narrow(0, b.first, b.columns);
+        rows.addmm_(b.logits.t(), Wide(b.hidden));
+      });
+      if (grad_hidden.defined()) grad_hidden.narrow(0, part.begin, part.count).copy_(sum);
     }
     if (grad_weight.defined()) grad_weight = grad_weight.to(weight.scalar_type());
     return {grad_hidden, grad_weight, at::Tensor()};

@@ -35,23 +35,24 @@ at::Tensor FromHost(const std::vector<T>& values, at::ScalarType type, c10::Devi
   return host.to(device);
 }
 
-struct TiledLinear : Function<TiledLinear> {
+struct LinearFunction : Function<LinearFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
                             const std::optional<at::Tensor>& bias, int64_t tile_rows) {
     ctx->save_for_backward({x, weight});
     ctx->saved_data["bias"] = bias.has_value();
-    at::Tensor out = TiledProduct(x, weight.t(), tile_rows);
+    at::Tensor out = TiledProduct(Multiplicand(x), Multiplicand(weight).t(), tile_rows);
     if (bias.has_value()) out.add_(*bias);
-    return out;
+    return out.to(x.scalar_type());
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const variable_list saved = ctx->get_saved_variables();
-    const at::Tensor& grad = grads[0];  // [N, Out]
+    const at::Tensor grad = Multiplicand(grads[0]);  // [N, Out]
+    const auto type = grads[0].scalar_type();
     at::Tensor grad_x, grad_w, grad_b;
-    if (ctx->needs_input_grad(0)) grad_x = grad.mm(saved[1]);
-    if (ctx->needs_input_grad(1)) grad_w = grad.t().mm(saved[0]);
-    if (ctx->saved_data["bias"].toBool() && ctx->needs_input_grad(2)) grad_b = grad.sum(0);
+    if (ctx->needs_input_grad(0)) grad_x = grad.mm(Multiplicand(saved[1])).to(type);
+    if (ctx->needs_input_grad(1)) grad_w = grad.t().mm(Multiplicand(saved[0])).to(type);
+    if (ctx->saved_data["bias"].toBool() && ctx->needs_input_grad(2)) grad_b = grad.sum(0).to(type);
     return {grad_x, grad_w, grad_b, at::Tensor()};
   }
 };
@@ -305,8 +306,9 @@ at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
                   const Compute& compute) {
   std::optional<at::Tensor> maybe_bias;  // an undefined tensor is no argument to a Function
   if (bias.defined()) maybe_bias = bias;
-  if (compute.tile_rows <= 0) return at::linear(x, weight, maybe_bias);
-  return TiledLinear::apply(x, weight, maybe_bias, static_cast<int64_t>(compute.tile_rows));
+  const bool as_it_is = Multiplicand(x).is_same(x);
+  if (compute.tile_rows <= 0 && as_it_is) return at::linear(x, weight, maybe_bias);
+  return LinearFunction::apply(x, weight, maybe_bias, static_cast<int64_t>(compute.tile_rows));
 }
 
 at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps) {

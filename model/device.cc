@@ -60,6 +60,10 @@ absl::StatusOr<Device> MakeDevice(const std::string& device, const std::string& 
   return result;
 }
 
+bool HasBf16Products(c10::Device device) {
+  return !device.is_cpu() || __builtin_cpu_supports("avx512bf16");
+}
+
 void ReturnFreeMemory(c10::Device device) {
   if (device.is_cuda()) c10::getDeviceAllocator(device.type())->emptyCache();
   malloc_trim(0);

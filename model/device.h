@@ -33,6 +33,10 @@ struct Device {
 // cuda without a device is an error that says so and names the CPU alternative.
 absl::StatusOr<Device> MakeDevice(const std::string& device, const std::string& dtype, int gpu = 0);
 
+// Whether products of bf16 matrices are at least as fast there as those of floats: on a GPU, and
+// with AVX512-BF16. Elsewhere torch emulates them, several times slower.
+bool HasBf16Products(c10::Device device);
+
 // Hands memory that no tensor uses back, so that others can have it: from torch's cache to the
 // device, from malloc's to the system.
 void ReturnFreeMemory(c10::Device device);

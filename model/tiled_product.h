@@ -11,5 +11,12 @@ namespace ziprl {
 // the last one padded with zero rows, so that a row's bits are those it has alone. tile_rows 0: one
 // product. No gradient.
 at::Tensor TiledProduct(const at::Tensor& x, const at::Tensor& right, int64_t tile_rows);
+// The same into out [N, Out], contiguous and of the products' type.
+void TiledProductOut(const at::Tensor& x, const at::Tensor& right, int64_t tile_rows,
+                     at::Tensor out);
+
+// x as matrix products take it: in fp32 where bf16 products would be emulated. Results are then
+// rounded by the caller, once.
+at::Tensor Multiplicand(const at::Tensor& x);
 
 }  // namespace ziprl

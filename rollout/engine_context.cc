@@ -74,6 +74,8 @@ absl::StatusOr<EngineContext> MakeEngineContext(const EngineConfig& config, cons
       context.floats = std::make_shared<FloatLayers>(model.arch, model.params, context.layers);
       return absl::OkStatus();
     }));
+    context.float_prompts =
+        model.device.dtype == c10::kFloat || !HasBf16Products(model.device.device);
   }
   if (config.suppress_ids && model.processor != nullptr) context.suppressed = SuppressedMask(model);
   return context;

@@ -24,6 +24,7 @@ struct EngineContext {
   Compute decode;   // GEMM tiles of decode steps: kDecodeTileRows in deterministic mode
   std::vector<DecoderLayerWeights> layers;
   std::shared_ptr<const FloatLayers> floats;  // of the same; null where they do not serve
+  bool float_prompts = false;                 // they serve prompts too
   at::Tensor suppressed;                      // uint8 [V]; undefined when nothing is suppressed
 
   const Architecture& arch() const { return model->arch; }

@@ -1,9 +1,8 @@
-// Decode steps of fp32 models on the CPU: FloatLayers and the attention kernel over memory that is
+// Decode steps on the CPU: FloatLayers and the attention kernel over memory that is
 // kept from step to step.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 
@@ -22,12 +21,10 @@ class FloatDecoder : public Decoder {
       : context_(context),
         arch_(context.arch()),
         layers_(*context.floats),
-        frequencies_(RotaryFrequencies(context.arch())),
-        embedding_(context.model->params.Get("model.embed_tokens.weight").const_data_ptr<float>()) {
-  }
+        frequencies_(RotaryFrequencies(context.arch())) {}
 
   const float* Logits(const at::Tensor& rows) override {
-    const at::Tensor x = rows.contiguous();
+    const at::Tensor x = rows.to(c10::kFloat).contiguous();
     Reserve(x.size(0));
     layers_.Logits(x.const_data_ptr<float>(), x.size(0), logits_.data(), space_);
     return logits_.data();
@@ -43,7 +40,7 @@ class FloatDecoder : public Decoder {
       for (int64_t r = 0; r < count; ++r) AppendToCaches(layer, r, rows[r]);
       Attend(count);
       RecompressDue(context_, rows, layer);
-      layers_.AddAttention(layer, attention_.data(), count, x_.data());
+      layers_.AddAttention(layer, attention_.data(), count, x_.data(), space_);
       layers_.AddMlp(layer, count, x_.data(), space_);
     }
     for (Sequence* sequence : rows) ++sequence->fed;
@@ -68,8 +65,7 @@ class FloatDecoder : public Decoder {
 
   // Embedding and rotation of the sequence's newest token.
   void Begin(int64_t row, const Sequence& sequence) {
-    std::copy_n(embedding_ + int64_t{sequence.out.token_ids.back()} * arch_.hidden, arch_.hidden,
-                x_.data() + row * arch_.hidden);
+    layers_.Embed(sequence.out.token_ids.back(), x_.data() + row * arch_.hidden);
     const auto position = static_cast<float>(sequence.next_position + sequence.fed);
     const int64_t half = arch_.head_dim / 2, at = row * arch_.head_dim;
     for (int64_t i = 0; i < half; ++i) {
@@ -109,7 +105,6 @@ class FloatDecoder : public Decoder {
   const FloatLayers& layers_;
   FloatLayers::Workspace space_;
   const std::vector<float> frequencies_;  // [D / 2]
-  const float* embedding_;                // [V, C]
   int64_t capacity_ = 0;                  // rows that there is room for
   std::vector<float> x_, cos_, sin_, q_, new_k_, new_v_, attention_, logits_;
   std::vector<const float* const*> pages_;  // the rows' caches in the present layer

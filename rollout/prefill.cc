@@ -169,7 +169,7 @@ at::Tensor GroupPrefill::FinishLast(const at::Tensor& x, const Qkv& qkv, const a
   const Architecture& arch = context_.arch();
   const int64_t n = prompt_.length;
   const int64_t width = static_cast<int64_t>(arch.heads) * arch.head_dim;
-  at::Tensor attention = at::zeros({1, width}, context_.device().Options());
+  at::Tensor attention = at::zeros({1, width}, qkv.q.options());
   if (last_kept) {
     const int32_t kept = static_cast<int32_t>(k.size(0));
     attention =

@@ -6,10 +6,10 @@ namespace ziprl {
 
 Qkv PromptLayers::Project(int layer, const at::Tensor& x, const Rotary& rotary) {
   const Architecture& arch = context_.arch();
-  if (context_.floats == nullptr) {
+  if (!context_.float_prompts) {
     return ProjectQkv(arch, context_.layers[layer], x, rotary, context_.prefill);
   }
-  const at::Tensor dense = x.contiguous();
+  const at::Tensor dense = x.to(c10::kFloat).contiguous();
   const int64_t rows = x.size(0);
   const auto heads = [&](int count) {
     return at::empty({rows, count, arch.head_dim}, context_.device().Float());
@@ -25,14 +25,16 @@ Qkv PromptLayers::Project(int layer, const at::Tensor& x, const Rotary& rotary) 
 
 at::Tensor PromptLayers::Finish(int layer, const at::Tensor& x, const at::Tensor& attention,
                                 const at::Tensor& rows) {
-  if (context_.floats == nullptr) {
+  if (!context_.float_prompts) {
     return FinishLayer(context_.arch(), context_.layers[layer], x, attention, rows,
                        context_.prefill);
   }
-  at::Tensor out = x.clone(at::MemoryFormat::Contiguous);
-  at::Tensor attended = rows.defined() ? GatherRows(x, rows) : out;
-  context_.floats->AddAttention(layer, attention.const_data_ptr<float>(), attended.size(0),
-                                attended.mutable_data_ptr<float>());
+  at::Tensor out = x.to(context_.device().Float(), /*non_blocking=*/false, /*copy=*/true,
+                        at::MemoryFormat::Contiguous);
+  const at::Tensor wide = attention.to(c10::kFloat).contiguous();
+  at::Tensor attended = rows.defined() ? GatherRows(out, rows) : out;
+  context_.floats->AddAttention(layer, wide.const_data_ptr<float>(), attended.size(0),
+                                attended.mutable_data_ptr<float>(), space_);
   if (rows.defined()) out.index_copy_(0, rows, attended);
   context_.floats->AddMlp(layer, out.size(0), out.mutable_data_ptr<float>(), space_);
   return out;

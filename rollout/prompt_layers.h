@@ -1,5 +1,6 @@
-// The layers of many rows of one sequence, as tensors: FloatLayers where they serve,
-// decoder_layer's operations elsewhere. Without gradients. Not thread-safe.
+// The layers of many rows of one sequence, as tensors: FloatLayers where they serve prompts,
+// decoder_layer's operations elsewhere. The residual stream comes in the model's type or in floats
+// and leaves FloatLayers in floats. Without gradients. Not thread-safe.
 #pragma once
 
 #include "model/decoder_layer.h"

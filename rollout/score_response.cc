@@ -59,7 +59,7 @@ at::Tensor AttendResponse(const EngineContext& context, int layer, const Qkv& qk
     events[event++][layer] = Recompress(context, sequence->out.p, layer, &state);
   }
   const int64_t width = static_cast<int64_t>(context.arch().heads) * context.arch().head_dim;
-  return at::cat(pieces, 0).reshape({count, width}).to(context.device().dtype);
+  return at::cat(pieces, 0).reshape({count, width}).to(qkv.q.scalar_type());
 }
 
 // Residual rows of the response tokens but the last, which predicts nothing: [T - 1, C].

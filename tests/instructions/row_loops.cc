@@ -1,5 +1,6 @@
 #include <memory>
 
+#include "configs/base/bfloat16.h"
 #include "kernels/adamw.h"
 #include "kernels/gather_rows.h"
 #include "kernels/row_gemm.h"
@@ -22,9 +23,11 @@ struct Rows {
   std::vector<float> weight = UniformFloats(44, kCols), grad_weight = weight;
   std::vector<float> out = x, other = y;
   std::vector<float> rstd = std::vector<float>(kRows, 0.5f);
+  std::vector<uint16_t> narrow;  // y in bf16
 
   Rows() {
     for (float& value : other) value *= value;  // AdamW's second moment
+    for (float value : y) narrow.push_back(ToBfloat16(value));
   }
 };
 
@@ -37,14 +40,22 @@ Loop OverRows(const std::string& name, void (*loop)(Rows&)) {
 }
 
 // m rows of 768 by a weight [496, 768].
-template <int m>
-void Product(Rows& r) {
-  kernels::RowGemmParams p;
+template <int m, typename Weight>
+void ProductWith(Rows& r, const std::vector<Weight>& weight) {
+  kernels::RowGemmParams<Weight> p;
   p.x = r.x.data(), p.x_row = kCols;
-  p.w = r.y.data();
+  p.w = weight.data();
   p.y = r.out.data(), p.y_row = 496;
   p.m = m, p.n = 496, p.k = kCols;
   kernels::RowGemm(p);
+}
+template <int m>
+void Product(Rows& r) {
+  ProductWith<m>(r, r.y);
+}
+template <int m>
+void NarrowProduct(Rows& r) {
+  ProductWith<m>(r, r.narrow);
 }
 
 // 2,000 of 4,000 rows of 520 bytes.
@@ -80,6 +91,8 @@ std::vector<Loop> RowLoops() {
                }),
       OverRows("row_gemm_2", Product<2>),
       OverRows("row_gemm_32", Product<32>),
+      OverRows("row_gemm_bf16_1", NarrowProduct<1>),
+      OverRows("row_gemm_bf16_8", NarrowProduct<8>),
       OverRows("adamw",
                [](Rows& r) {
                  kernels::AdamWParams p;

@@ -15,6 +15,7 @@ struct Logits {
   static constexpr int kRows = 8, kVocab = 20003;
   std::vector<float> logits = UniformFloats(31, int64_t{kRows} * kVocab, 8.0f);
   std::vector<float> logprob = std::vector<float>(kRows), lse = logprob, entropy = logprob;
+  std::vector<kernels::LogprobState> state = std::vector<kernels::LogprobState>(kRows);
   std::vector<float> dlogprob = UniformFloats(32, kRows);
   std::vector<uint8_t> suppressed = std::vector<uint8_t>(kVocab);
   std::vector<int32_t> token = std::vector<int32_t>(kRows);
@@ -26,12 +27,13 @@ struct Logits {
   }
   kernels::TokenLogprobParams LogprobParams() {
     kernels::TokenLogprobParams p;
-    p.logits = logits.data(), p.rows = kRows, p.vocab = kVocab, p.target = token.data();
+    p.logits = logits.data(), p.rows = kRows, p.target = token.data();
+    p.columns = p.vocab = kVocab;
     p.suppressed = suppressed.data(), p.inv_temperature = 1.25f;
     return p;
   }
   void Forward() {
-    kernels::TokenLogprob(Backend::kCpu, LogprobParams(), logprob.data(), lse.data(),
+    kernels::TokenLogprob(Backend::kCpu, LogprobParams(), state.data(), logprob.data(), lse.data(),
                           entropy.data(), nullptr);
   }
   void Backward() {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "configs/base/bfloat16.h"
 #include "tests/kernels/reference.h"
 
 namespace ziprl::kernels {
@@ -31,17 +32,22 @@ class RowGemmTest : public ::testing::TestWithParam<Shape> {
   }
 
   // m rows from `first` on.
-  std::vector<float> Product(int first, int m, bool with_bias, bool accumulate) const {
+  template <typename Weight>
+  std::vector<float> ProductWith(const std::vector<Weight>& weights, int first, int m,
+                                 bool with_bias, bool accumulate) const {
     std::vector<float> y(old.begin() + int64_t{first} * (n + kGap), old.end());
-    RowGemmParams p;
+    RowGemmParams<Weight> p;
     p.x = x.data() + int64_t{first} * (k + kGap), p.x_row = k + kGap;
-    p.w = w.data();
+    p.w = weights.data();
     p.bias = with_bias ? bias.data() : nullptr;
     p.y = y.data(), p.y_row = n + kGap;
     p.m = m, p.n = n, p.k = k;
     p.accumulate = accumulate;
     RowGemm(p);
     return y;
+  }
+  std::vector<float> Product(int first, int m, bool with_bias, bool accumulate) const {
+    return ProductWith(w, first, m, with_bias, accumulate);
   }
 
   const int n, k;
@@ -91,8 +97,24 @@ TEST_P(RowGemmTest, ARowHasItsBitsInEveryCompany) {
   }
 }
 
+TEST_P(RowGemmTest, Bfloat16WeightsGiveTheBitsOfTheSameFloats) {
+  std::vector<uint16_t> narrow;
+  std::vector<float> wide;
+  for (float value : w) {
+    narrow.push_back(ToBfloat16(value));
+    wide.push_back(FromBfloat16(narrow.back()));
+  }
+  for (int m : {1, 2, 3, 5, 8, 13, 300}) {
+    for (bool accumulate : {false, true}) {
+      ASSERT_EQ(ProductWith(narrow, 0, m, true, accumulate),
+                ProductWith(wide, 0, m, true, accumulate))
+          << m << " rows";
+    }
+  }
+}
+
 TEST(RowGemm, NoRowsAreNoWork) {
-  RowGemmParams p;
+  RowGemmParams<float> p;
   p.n = 4, p.k = 4;
   RowGemm(p);
 }

@@ -120,11 +120,13 @@ TEST_P(SampleTokenTest, AgreesWithTokenLogprob) {
   const Drawn got = Sample(c, logits, suppressed, {0.3});
   std::vector<float> row = logits;
   TokenLogprobParams p;
-  p.logits = row.data(), p.rows = 1, p.vocab = c.vocab, p.target = got.token.data();
+  p.logits = row.data(), p.rows = 1, p.target = got.token.data();
+  p.columns = p.vocab = c.vocab;
   p.suppressed = c.suppress ? suppressed.data() : nullptr;
   p.inv_temperature = c.temperature == 0.0f ? 1.0f : 1.0f / c.temperature;
+  LogprobState state;
   float logprob, lse;
-  TokenLogprob(Backend::kCpu, p, &logprob, &lse, nullptr, nullptr);
+  TokenLogprob(Backend::kCpu, p, &state, &logprob, &lse, nullptr, nullptr);
   EXPECT_NEAR(got.logprob[0], logprob, 1e-6);
 }
 

@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
+#include <vector>
 
 #include "tests/kernels/reference.h"
 
@@ -35,7 +37,7 @@ struct LogitsCase {
   }
   TokenLogprobParams Params() {
     TokenLogprobParams p;
-    p.logits = logits.data(), p.rows = shape.rows, p.vocab = shape.vocab;
+    p.logits = logits.data(), p.rows = shape.rows, p.columns = p.vocab = shape.vocab;
     p.target = target.data(), p.suppressed = shape.suppress ? suppressed.data() : nullptr;
     p.inv_temperature = 1.0f / shape.temperature;
     return p;
@@ -61,55 +63,96 @@ struct LogitsCase {
   std::vector<int32_t> target;
 };
 
+struct RowResults {
+  explicit RowResults(int rows) : state(rows), logprob(rows), lse(rows), entropy(rows) {}
+
+  void Add(const TokenLogprobParams& block) {
+    TokenLogprob(Backend::kCpu, block, state.data(), logprob.data(), lse.data(), entropy.data(),
+                 nullptr);
+  }
+  std::vector<LogprobState> state;
+  std::vector<float> logprob, lse, entropy;
+};
+
 class TokenLogprobTest : public testing::TestWithParam<Shape> {};
 
+// Columns [first, first + columns) of the logits, and the params that say so.
+struct Block {
+  Block(LogitsCase& c, int first, int columns) : params(c.Params()) {
+    for (int r = 0; r < c.shape.rows; ++r) {
+      const auto row = c.logits.begin() + int64_t{r} * c.shape.vocab + first;
+      logits.insert(logits.end(), row, row + columns);
+    }
+    params.logits = logits.data(), params.first = first, params.columns = columns;
+  }
+  std::vector<float> logits;
+  TokenLogprobParams params;
+};
+
+// The vocabulary whole, and in blocks of which the last is a rest.
+std::vector<int> Widths(int vocab) {
+  if (vocab < 3) return {vocab};
+  return {vocab, vocab - 1, std::max(1, vocab / 3)};
+}
+
 TEST_P(TokenLogprobTest, ForwardMatchesFp64) {
-  LogitsCase c(GetParam());
-  std::vector<float> logprob(c.shape.rows), lse(c.shape.rows), entropy(c.shape.rows);
-  TokenLogprob(Backend::kCpu, c.Params(), logprob.data(), lse.data(), entropy.data(), nullptr);
-  for (int r = 0; r < c.shape.rows; ++r) {
-    double want_lse = 0.0, want_entropy = 0.0;
-    const auto p = c.Probabilities(r, &want_lse);
-    for (double x : p) want_entropy -= x > 0.0 ? x * std::log(x) : 0.0;
-    EXPECT_NEAR(lse[r], want_lse, 2e-6 * std::max(1.0, std::fabs(want_lse)));
-    EXPECT_NEAR(logprob[r], std::log(p[c.target[r]]), 5e-6);
-    EXPECT_NEAR(entropy[r], want_entropy, 5e-6 * std::max(1.0, want_entropy));
+  for (const int width : Widths(GetParam().vocab)) {
+    LogitsCase c(GetParam());
+    RowResults got(c.shape.rows);
+    for (int first = 0; first < c.shape.vocab; first += width) {
+      got.Add(Block(c, first, std::min(width, c.shape.vocab - first)).params);
+    }
+    for (int r = 0; r < c.shape.rows; ++r) {
+      double want_lse = 0.0, want_entropy = 0.0;
+      const auto p = c.Probabilities(r, &want_lse);
+      for (double x : p) want_entropy -= x > 0.0 ? x * std::log(x) : 0.0;
+      EXPECT_NEAR(got.lse[r], want_lse, 2e-6 * std::max(1.0, std::fabs(want_lse)));
+      EXPECT_NEAR(got.logprob[r], std::log(p[c.target[r]]), 5e-6);
+      EXPECT_NEAR(got.entropy[r], want_entropy, 5e-6 * std::max(1.0, want_entropy));
+    }
   }
 }
 
 TEST_P(TokenLogprobTest, BackwardMatchesFp64) {
-  LogitsCase c(GetParam());
-  std::vector<float> logprob(c.shape.rows), lse(c.shape.rows);
-  TokenLogprob(Backend::kCpu, c.Params(), logprob.data(), lse.data(), nullptr, nullptr);
-  std::vector<double> want;
-  for (int r = 0; r < c.shape.rows; ++r) {
-    double unused = 0.0;
-    const auto p = c.Probabilities(r, &unused);
-    for (int i = 0; i < c.shape.vocab; ++i) {
-      want.push_back(c.dlogprob[r] / c.shape.temperature * ((i == c.target[r]) - p[i]));
-    }
-  }
-  TokenLogprobBackward(Backend::kCpu, c.Params(), lse.data(), c.dlogprob.data(), nullptr);
-  EXPECT_LE(RelativeError(c.logits, want), 1e-5);
-  for (int i = 0; i < c.shape.vocab; ++i) {
-    if (c.suppressed[i] != 0) {
-      EXPECT_EQ(c.logits[i], 0.0f);
+  for (const int width : Widths(GetParam().vocab)) {
+    LogitsCase c(GetParam());
+    RowResults forward(c.shape.rows);
+    forward.Add(c.Params());
+    for (int first = 0; first < c.shape.vocab; first += width) {
+      const int columns = std::min(width, c.shape.vocab - first);
+      Block block(c, first, columns);
+      TokenLogprobBackward(Backend::kCpu, block.params, forward.lse.data(), c.dlogprob.data(),
+                           nullptr);
+      std::vector<double> want;
+      for (int r = 0; r < c.shape.rows; ++r) {
+        double unused = 0.0;
+        const auto p = c.Probabilities(r, &unused);
+        for (int i = first; i < first + columns; ++i) {
+          want.push_back(c.dlogprob[r] / c.shape.temperature * ((i == c.target[r]) - p[i]));
+        }
+      }
+      EXPECT_LE(RelativeError(block.logits, want), 1e-5) << "from " << first;
+      for (int i = 0; i < columns; ++i) {
+        if (c.suppressed[first + i] != 0) {
+          EXPECT_EQ(block.logits[i], 0.0f);
+        }
+      }
     }
   }
 }
 
 TEST_P(TokenLogprobTest, ARowHasTheSameBitsAlone) {
   LogitsCase c(GetParam());
-  std::vector<float> logprob(c.shape.rows), lse(c.shape.rows), entropy(c.shape.rows);
-  TokenLogprob(Backend::kCpu, c.Params(), logprob.data(), lse.data(), entropy.data(), nullptr);
+  RowResults all(c.shape.rows);
+  all.Add(c.Params());
   for (int r = 0; r < c.shape.rows; ++r) {
     TokenLogprobParams p = c.Params();
     p.logits += int64_t{r} * p.vocab, p.target += r, p.rows = 1;
-    float alone[3];
-    TokenLogprob(Backend::kCpu, p, &alone[0], &alone[1], &alone[2], nullptr);
-    EXPECT_EQ(alone[0], logprob[r]);
-    EXPECT_EQ(alone[1], lse[r]);
-    EXPECT_EQ(alone[2], entropy[r]);
+    RowResults alone(1);
+    alone.Add(p);
+    EXPECT_EQ(alone.logprob[0], all.logprob[r]);
+    EXPECT_EQ(alone.lse[0], all.lse[r]);
+    EXPECT_EQ(alone.entropy[0], all.entropy[r]);
   }
 }
 
@@ -126,8 +169,10 @@ TEST(TokenLogprobEdgeTest, ZeroGradientAndSuppressedTarget) {
   const int32_t target = 1;
   const uint8_t suppressed[] = {0, 1, 0};
   TokenLogprobParams p;
-  p.logits = logits, p.rows = 1, p.vocab = 3, p.target = &target, p.suppressed = suppressed;
-  TokenLogprob(Backend::kCpu, p, &logprob, &lse, nullptr, nullptr);
+  p.logits = logits, p.rows = 1, p.columns = p.vocab = 3, p.target = &target;
+  p.suppressed = suppressed;
+  LogprobState state;
+  TokenLogprob(Backend::kCpu, p, &state, &logprob, &lse, nullptr, nullptr);
   EXPECT_EQ(logprob, -INFINITY);
   EXPECT_NEAR(lse, 3 + std::log1p(std::exp(-2.0)), 1e-6);
   const float zero = 0.0f;
@@ -135,12 +180,30 @@ TEST(TokenLogprobEdgeTest, ZeroGradientAndSuppressedTarget) {
   for (float x : logits) EXPECT_EQ(x, 0.0f);
 }
 
+// A block of which nothing may be sampled, first and in the middle.
+TEST(TokenLogprobEdgeTest, BlocksOfSuppressedIds) {
+  const int32_t target = 3;
+  const uint8_t suppressed[] = {1, 1, 0, 0, 1, 1, 0};
+  float logits[] = {9, 9, 1, 2, 9, 9, 3};
+  RowResults got(1);
+  for (int first : {0, 2, 4, 6}) {
+    TokenLogprobParams p;
+    p.logits = logits + first, p.rows = 1, p.first = first, p.vocab = 7;
+    p.columns = first == 6 ? 1 : 2;
+    p.target = &target, p.suppressed = suppressed;
+    got.Add(p);
+  }
+  EXPECT_NEAR(got.lse[0], 3 + std::log1p(std::exp(-1.0) + std::exp(-2.0)), 1e-6);
+  EXPECT_NEAR(got.logprob[0], 2 - got.lse[0], 1e-6);
+}
+
 TEST(TokenLogprobDeathTest, TargetBeyondTheVocabulary) {
   float logits[] = {1, 2, 3}, logprob, lse;
   const int32_t target = 3;
   TokenLogprobParams p;
-  p.logits = logits, p.rows = 1, p.vocab = 3, p.target = &target;
-  EXPECT_DEATH(TokenLogprob(Backend::kCpu, p, &logprob, &lse, nullptr, nullptr),
+  p.logits = logits, p.rows = 1, p.columns = p.vocab = 3, p.target = &target;
+  LogprobState state;
+  EXPECT_DEATH(TokenLogprob(Backend::kCpu, p, &state, &logprob, &lse, nullptr, nullptr),
                "TokenLogprob: required .*target.*given 3");
 }
 

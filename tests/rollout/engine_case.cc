@@ -21,9 +21,9 @@ T Must(absl::StatusOr<T> value) {
 
 }  // namespace
 
-std::shared_ptr<Model> TinyModel(const std::string& name) {
+std::shared_ptr<Model> TinyModel(const std::string& name, const std::string& dtype) {
   return Must(
-      LoadModel(absl::StrCat(ZIPRL_TINY_MODELS, "/", name), Must(MakeDevice("cpu", "fp32"))));
+      LoadModel(absl::StrCat(ZIPRL_TINY_MODELS, "/", name), Must(MakeDevice("cpu", dtype))));
 }
 
 Prompt TinyPrompt(const Model& model, int length, int num_images, uint64_t seed) {

@@ -11,8 +11,8 @@
 
 namespace ziprl {
 
-// "base" or "odd" of make_models.py. Failures abort the test program.
-std::shared_ptr<Model> TinyModel(const std::string& name);
+// "base" or "odd" of make_models.py, in fp32 or bf16. Failures abort the test program.
+std::shared_ptr<Model> TinyModel(const std::string& name, const std::string& dtype = "fp32");
 
 // A prompt of `length` tokens: random text around the model's first `num_images` images.
 Prompt TinyPrompt(const Model& model, int length, int num_images, uint64_t seed);

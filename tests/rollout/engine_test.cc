@@ -142,12 +142,28 @@ class DeterministicTest : public EngineTest {
     config.threads = threads;
     return config;
   }
+  void ExpectSameBitsInAnyCompany();
+};
+
+class DeterministicBf16Test : public DeterministicTest {
+ protected:
+  void SetUp() override { model = TinyModel(GetParam(), "bf16"); }
 };
 
 INSTANTIATE_TEST_SUITE_P(Models, DeterministicTest, ::testing::Values("base", "odd"),
                          [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Models, DeterministicBf16Test, ::testing::Values("base", "odd"),
+                         [](const auto& info) { return info.param; });
 
 TEST_P(DeterministicTest, SameRequestSameBitsInAnyCompanyAndThreadCount) {
+  ExpectSameBitsInAnyCompany();
+}
+
+TEST_P(DeterministicBf16Test, SameRequestSameBitsInAnyCompanyAndThreadCount) {
+  ExpectSameBitsInAnyCompany();
+}
+
+void DeterministicTest::ExpectSameBitsInAnyCompany() {
   for (bool stochastic : {false, true}) {
     std::vector<GroupLease> leases;
     for (uint64_t seed = 20; seed < 25; ++seed) {

@@ -14,9 +14,10 @@ using kernels::kPageRows;
 constexpr int64_t kFloat = 4;
 constexpr int64_t kFeatureStore = int64_t{512} << 20;        // VisualFeatures' capacity
 constexpr int64_t kLogitBlock = int64_t{1} << 23;            // elements, model/attention_ops
+constexpr int64_t kLogitColumns = 4096;                      // likewise
 constexpr int kReductionsAlive = 3;                          // two under way and one that starts
 constexpr int64_t kBatchSamples = 64, kBatchTokens = 32768;  // rollout/decode
-constexpr int64_t kMlpRows = 252;                            // rollout/float_layers
+constexpr int64_t kInnerRows = 252;                          // rollout/float_layers
 constexpr int64_t kBroadcastPieces = int64_t{128} << 20;     // launch/device_sender
 constexpr int64_t kLeastRows = 16;                           // rollout/kv_cache
 
@@ -29,7 +30,7 @@ int64_t Capacity(int64_t capacity, int64_t rows) {
 }
 
 // What computes rollouts: rollout/float_layers, or tensors.
-bool FloatLayers(const PlanInput& in) { return !in.machine.gpu && in.element() == kFloat; }
+bool FloatLayers(const PlanInput& in) { return !in.machine.gpu; }
 
 int64_t GroupsInABatch(const PlanInput& in) {
   if (in.config.trainer.deterministic && !FloatLayers(in)) return 1;
@@ -102,10 +103,10 @@ class LearnerMemory {
   // A block of logits and, in backward, the gradient of the head's matrix in fp32 and as stored; a
   // layer's gradients before they are added.
   int64_t Backward() const {
-    const int64_t vocab = shape_.arch.vocab;
-    const int64_t rows = std::min(in_.PackRows(), std::max<int64_t>(1, kLogitBlock / vocab));
+    const int64_t columns = std::min<int64_t>(kLogitColumns, shape_.arch.vocab);
+    const int64_t rows = std::min(in_.PackRows(), std::max<int64_t>(1, kLogitBlock / columns));
     const int64_t narrow = element_ == 2 ? element_ : 0;
-    const int64_t head = rows * vocab * (kFloat + narrow) + shape_.head * (kFloat + narrow);
+    const int64_t head = rows * columns * (kFloat + narrow) + shape_.head * (kFloat + narrow);
     return std::max(head, LargestLayer() * element_) * WorkersAtOnce(in_);
   }
 
@@ -140,12 +141,12 @@ int64_t Features(const PlanInput& in) {
 // behind it, projections, what attention widens, the MLP's inner rows; or one image in the tower.
 int64_t Prefill(const PlanInput& in) {
   const Architecture& a = in.arch;
-  const int64_t e = in.element(), d = a.head_dim;
+  const int64_t e = FloatLayers(in) ? kFloat : in.element(), d = a.head_dim;
   const int64_t branches = in.Selections();
   const int64_t row = (2 * branches + 3) * a.hidden * e + (3 * a.heads + 4 * a.kv_heads) * d * e +
                       (e == 2 ? (2 * a.heads + 2 * a.kv_heads) * d * kFloat : 0);
   const int64_t inner =
-      (FloatLayers(in) ? std::min(in.prompt, kMlpRows) : in.prompt) * 3 * a.intermediate * e;
+      (FloatLayers(in) ? std::min(in.prompt, kInnerRows) : in.prompt) * 3 * a.intermediate * e;
   const int64_t tower = VisionActivationBytes(a.vision, e, 1) / a.vision.depth;
   const int64_t patches = in.visual * a.vision.merge * a.vision.merge;
   return std::max(in.prompt * row + inner, patches * tower) * BatchesAtOnce(in);
@@ -153,7 +154,7 @@ int64_t Prefill(const PlanInput& in) {
 
 // The sampler's: as computed and in fp32, of each batch.
 int64_t Logits(const PlanInput& in) {
-  return SequencesAtOnce(in) * in.arch.vocab * (kFloat + (in.element() == 2 ? 2 : kFloat));
+  return SequencesAtOnce(in) * in.arch.vocab * (kFloat + (FloatLayers(in) ? kFloat : in.element()));
 }
 
 void Add(const char* name, int64_t bytes, MemoryPhase* phase) {
