@@ -1,8 +1,9 @@
 """Whole GRPO steps against TRL's GRPOTrainer: the same random model, easy-VQA rows, 4 prompts x 8 samples, 32 forced
 tokens, beta 0, p = 1, one thread. usage: grpo.py SIZE DTYPE RIVAL_DTYPE PYTHON, from the repository's root
-DTYPE best: bf16 where the processor multiplies it, fp32 elsewhere (TRL's bf16 on a CPU is slower than its fp32).
+DTYPE best: ours in bf16 where the processor multiplies it (TRL's bf16 on a CPU is slower than its fp32); elsewhere that
+is the comparison in fp32, which reports it too.
 
-Cases: grpo_SIZE (completions/s over whole steps, the first two left out), startup (seconds to the end of the first
+Cases: grpo_SIZE (completions/s over whole steps, the first left out), startup (seconds to the end of the first
 step, tiny only), memory_SIZE (peak resident bytes).
 """
 import json
@@ -16,8 +17,8 @@ import time
 
 from comparison import HERE, ROUNDS, ZIPRL, environment, prepare, report, run
 
-PROMPTS, SAMPLES, TOKENS, WARM_UP = 4, 8, 32, 2
-STEPS = {"tiny": 12, "100m": 4}
+PROMPTS, SAMPLES, TOKENS, WARM_UP = 4, 8, 32, 1
+STEPS = {"tiny": 11, "100m": 3}
 TARGET = {"tiny": 5, "100m": 2.5, "100m_best": 4}
 
 
@@ -66,17 +67,21 @@ class Trl:
 
 
 def main(size, dtype, rival_dtype, python):
-    name = size if dtype == "fp32" else f"{size}_{dtype}"
-    if dtype == "best":
-        dtype = "bf16" if "avx512_bf16" in open("/proc/cpuinfo").read() else "fp32"
+    bf16 = "avx512_bf16" in open("/proc/cpuinfo").read()
+    if dtype == "best" and not bf16:
+        return print(f"grpo_{size}_best: no bf16 products on this processor, grpo_{size} reports it", file=sys.stderr)
+    names = [f"{size}_best" if dtype == "best" else size]
+    if not bf16 and f"{size}_best" in TARGET:
+        names.append(f"{size}_best")
     with tempfile.TemporaryDirectory() as work:
         prepare(work, size)
-        ours, trl = Ours(work, size, dtype), Trl(work, size, rival_dtype, python)
+        ours, trl = Ours(work, size, "bf16" if dtype == "best" else dtype), Trl(work, size, rival_dtype, python)
         pairs = [(ours(), trl()) for _ in range(ROUNDS)]
     completions = PROMPTS * SAMPLES
-    report(f"grpo_{name}", [(completions / a["step"], completions / b["step"]) for a, b in pairs], TARGET[name],
-           "completions/s")
-    report(f"memory_{name}", [(a["peak"] / 2**20, b["peak"] / 2**20) for a, b in pairs], 2, "MiB")
+    for name in names:
+        report(f"grpo_{name}", [(completions / a["step"], completions / b["step"]) for a, b in pairs], TARGET[name],
+               "completions/s")
+    report(f"memory_{names[0]}", [(a["peak"] / 2**20, b["peak"] / 2**20) for a, b in pairs], 2, "MiB")
     if size == "tiny":
         report("startup", [(a["startup"], b["startup"]) for a, b in pairs], 4, "s")
 

@@ -1,6 +1,8 @@
 // Our side of learner.py: a learner that takes steps on request, one thread, p = 1, layers' graphs
 // kept. Commands on standard input, each answered by a line:
-//   gemm                              GFLOP/s of a large matrix product in the model's type
+//   gemm                              GFLOP/s of a large matrix product in the model's type, in
+//   fp32
+//                                     where that is faster
 //   rows PROMPTS SAMPLES TOKENS       a step of the first rows: "SECONDS GFLOP PEAK"
 //   text GROUPS SAMPLES WORDS TOKENS  a step of groups that all have the same random text
 // GFLOP: the products that the step cannot do without when nothing is shared between samples. PEAK:
@@ -17,6 +19,7 @@
 #include <vector>
 
 #include "model/model_handle.h"
+#include "model/tiled_product.h"
 #include "model/visual_features.h"
 #include "tests/bench/bench_model.h"
 #include "tests/bench/peak_memory.h"
@@ -51,10 +54,10 @@ class Trainer {
                                       kTotalSteps))) {}
 
   double GemmRate() const {
-    // Processors without instructions for bf16 take minutes for a larger one.
-    const int64_t n = model_->device.dtype == at::kFloat ? 2048 : 512;
-    const at::Tensor a = at::randn({n, n}, model_->device.Options());
-    const at::Tensor b = at::randn({n, n}, model_->device.Options());
+    // A processor without instructions for bf16 multiplies it fastest in fp32.
+    const int64_t n = 2048;
+    const at::Tensor a = Multiplicand(at::randn({n, n}, model_->device.Options()));
+    const at::Tensor b = Multiplicand(at::randn({n, n}, model_->device.Options()));
     at::mm(a, b);
     double seconds = ziprl::Seconds([&] { at::mm(a, b); });
     for (int i = 0; i < 4; ++i) {  // the best: a machine's rate is what it can do

@@ -1,7 +1,8 @@
 """The learner's steps, 94 M parameters, one thread. usage: learner.py CASE PYTHON, from the repository's root
 
 learner_fp32, _bf16     forward, backward and AdamW as a fraction of the rate of a large matrix product in the same
-                        process and type (8 prompts of one sample: nothing to share)
+                        process and type, bf16 on a processor without bf16 products in fp32 (8 prompts of one sample:
+                        nothing to share)
 learner_vs_torch        a group of 8 samples of one image prompt against eager PyTorch
 shared_prefix_train     8 samples of 1,024 + 64 tokens in one group against 8 groups of one: seconds, and memory of
                         activations (the peak above that of a step of one short sample: gradients, optimizer)
