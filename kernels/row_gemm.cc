@@ -75,82 +75,92 @@ const float* Start(const RowGemmParams<Weight>& p, int row, int column, bool res
   return p.bias == nullptr ? nullptr : p.bias + column;
 }
 
-template <typename Weight>
-F8 StartOfEight(const RowGemmParams<Weight>& p, int row, int column) {
-  const float* start = Start(p, row, column, /*resumed=*/false);
-  return start == nullptr ? F8{} : Load8(start);
-}
-
 // ---- a few rows ----
 
 constexpr int kFewRows = 8;
 
-// Rows [0, R), V vectors of columns from `column` on, all of k (a multiple of a line). Fetches are
-// spread among the products: a burst of them would hold up the loads behind it.
-template <int R, int V, typename Weight>
-void Columns(const RowGemmParams<Weight>& p, int column) {
+// The eight columns first + lane * apart.
+template <typename Weight>
+F8 LoadColumns(const RowGemmParams<Weight>& p, int row, int first, int apart) {
+  F8 x{};
+  const float* start = Start(p, row, first, /*resumed=*/false);
+  if (start == nullptr) return x;
+  if (apart == 1) return Load8(start);
+  for (int lane = 0; lane < kLanes; ++lane) x[lane] = start[lane * apart];
+  return x;
+}
+
+template <typename Weight>
+void StoreColumns(const RowGemmParams<Weight>& p, int row, int first, int apart, F8 x) {
+  float* to = p.y + row * p.y_row + first;
+  if (apart == 1) return Store8(to, x);
+  for (int lane = 0; lane < kLanes; ++lane) to[lane * apart] = x[lane];
+}
+
+// Rows [0, R), columns first + lane * apart, all of k (a multiple of a line); those from `next` on
+// come next. Fetches are spread among the products: a burst of them would hold up the loads behind
+// it.
+template <int R, typename Weight>
+void EightColumns(const RowGemmParams<Weight>& p, int first, int next, int apart) {
   constexpr int kWords = 4, kStep = kWords * kWord<Weight>, kAhead = 8 * kLine<Weight>;
-  constexpr int kWide = V * kLanes, kFetched = kWide * kStep / kLine<Weight>;
-  F8 acc[R][V];
+  const int64_t row = int64_t{apart} * p.k;
+  F8 acc[R];
 #pragma GCC unroll 8
-  for (int i = 0; i < R; ++i) {
-#pragma GCC unroll 2
-    for (int v = 0; v < V; ++v) acc[i][v] = StartOfEight(p, i, column + v * kLanes);
-  }
-  const Weight* w = p.w + int64_t{column} * p.k;
-  const Weight* next = p.w + int64_t{std::min(column + kWide, p.n - kWide)} * p.k;
+  for (int i = 0; i < R; ++i) acc[i] = LoadColumns(p, i, first, apart);
+  const Weight* w = p.w + int64_t{first} * p.k;
+  const Weight* behind = p.w + int64_t{next} * p.k;
   for (int k = 0; k < p.k; k += kLine<Weight>) {
     const int ahead = k + kAhead;
     const Weight* fetched =
-        ahead < p.k ? w + ahead : next + std::min(ahead - p.k, p.k - kLine<Weight>);
-    for (int at = k; at < k + kLine<Weight>; at += kStep, fetched += kFetched * int64_t{p.k}) {
-      Ahead<Weight>{fetched, p.k, kFetched}.Fetch(0);
-      F8 t[V][kWords];
-#pragma GCC unroll 2
-      for (int v = 0; v < V; ++v) TransposeFour(w + int64_t{v} * kLanes * p.k + at, p.k, t[v]);
+        ahead < p.k ? w + ahead : behind + std::min(ahead - p.k, p.k - kLine<Weight>);
+    for (int at = k; at < k + kLine<Weight>; at += kStep, fetched += 2 * row) {
+      Ahead<Weight>{fetched, row, 2}.Fetch(0);
+      F8 t[kWords];
+      TransposeFour(w + at, row, t);
 #pragma GCC unroll 8
       for (int s = 0; s < kStep; ++s) {
-#pragma GCC unroll 2
-        for (int v = 0; v < V; ++v) {
-          const F8 weights = Weights<Weight>(t[v][s / kWord<Weight>], s % kWord<Weight>);
+        const F8 weights = Weights<Weight>(t[s / kWord<Weight>], s % kWord<Weight>);
 #pragma GCC unroll 8
-          for (int i = 0; i < R; ++i) acc[i][v] += Splat8(p.x[i * p.x_row + at + s]) * weights;
-        }
+        for (int i = 0; i < R; ++i) acc[i] += Splat8(p.x[i * p.x_row + at + s]) * weights;
       }
     }
   }
 #pragma GCC unroll 8
-  for (int i = 0; i < R; ++i) {
-#pragma GCC unroll 2
-    for (int v = 0; v < V; ++v) Store8(p.y + i * p.y_row + column + v * kLanes, acc[i][v]);
+  for (int i = 0; i < R; ++i) StoreColumns(p, i, first, apart, acc[i]);
+}
+
+// Columns side by side, and the columns done. Their weights come through the L1 in turns with the
+// rows of x, of which there may be many.
+template <int R, typename Weight>
+int ColumnsTogether(const RowGemmParams<Weight>& p) {
+  const int whole = p.n / kLanes * kLanes;
+  for (int column = 0; column < whole; column += kLanes) {
+    EightColumns<R>(p, column, std::min(column + kLanes, whole - kLanes), 1);
   }
+  return whole;
 }
 
-// From `column` on, as many columns as are whole; returns how many are done.
-template <int R, int V, typename Weight>
-int ForColumns(const RowGemmParams<Weight>& p, int column) {
-  for (; column + V * kLanes <= p.n; column += V * kLanes) Columns<R, V>(p, column);
-  return column;
+// An eighth of all columns apart: eight streams of memory, each from its first weight to its last,
+// are read fastest, and with one or two rows of x that is what counts.
+template <int R, typename Weight>
+int ColumnsApart(const RowGemmParams<Weight>& p) {
+  const int apart = p.n / kLanes;
+  for (int column = 0; column < apart; ++column) {
+    EightColumns<R>(p, column, std::min(column + 1, apart - 1), apart);
+  }
+  return apart * kLanes;
 }
 
-// The columns done; the panels do the rest. A chain takes a multiplication's latency for every k:
-// where a weight is two bytes, one or two chains are slower than the memory. (Sixteen lines do not
-// fit a set of the L1, where rows lie a multiple of kSets apart.)
+// The columns done; the panels do the rest.
 template <typename Weight>
 int FewRows(const RowGemmParams<Weight>& p) {
-  constexpr int64_t kSets = 4096;
   if (p.m > kFewRows || p.k % kLine<Weight> != 0) return 0;
-  int column = 0;
-  if (sizeof(Weight) == 2 && p.k * sizeof(Weight) % kSets != 0) {
-    if (p.m == 1) column = ForColumns<1, 2>(p, column);
-    if (p.m == 2) column = ForColumns<2, 2>(p, column);
-  }
-  using Part = decltype(&ForColumns<1, 1, Weight>);
-  constexpr Part kParts[kFewRows] = {ForColumns<1, 1, Weight>, ForColumns<2, 1, Weight>,
-                                     ForColumns<3, 1, Weight>, ForColumns<4, 1, Weight>,
-                                     ForColumns<5, 1, Weight>, ForColumns<6, 1, Weight>,
-                                     ForColumns<7, 1, Weight>, ForColumns<8, 1, Weight>};
-  return kParts[p.m - 1](p, column);
+  using Few = decltype(&ColumnsApart<1, Weight>);
+  constexpr Few kFew[kFewRows] = {ColumnsApart<1, Weight>,    ColumnsApart<2, Weight>,
+                                  ColumnsTogether<3, Weight>, ColumnsTogether<4, Weight>,
+                                  ColumnsTogether<5, Weight>, ColumnsTogether<6, Weight>,
+                                  ColumnsTogether<7, Weight>, ColumnsTogether<8, Weight>};
+  return kFew[p.m - 1](p);
 }
 
 // ---- panels ----
