@@ -30,7 +30,7 @@ struct TokenLogprobParams {
 
 // Call for a row's blocks in ascending order, with the same state [rows]; the first (first = 0)
 // begins it, the last (first + columns = V) writes logprob, lse (of tempered, suppressed logits)
-// and entropy (nats; null = not wanted): [rows].
+// and entropy (nats; null = not wanted): [rows], untouched until then. All in the backend's memory.
 void TokenLogprob(Backend backend, const TokenLogprobParams& params, LogprobState* state,
                   float* logprob, float* lse, float* entropy, Stream stream);
 

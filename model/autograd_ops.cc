@@ -306,8 +306,7 @@ at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
                   const Compute& compute) {
   std::optional<at::Tensor> maybe_bias;  // an undefined tensor is no argument to a Function
   if (bias.defined()) maybe_bias = bias;
-  const bool as_it_is = Multiplicand(x).is_same(x);
-  if (compute.tile_rows <= 0 && as_it_is) return at::linear(x, weight, maybe_bias);
+  if (compute.tile_rows <= 0 && !IsWidened(x)) return at::linear(x, weight, maybe_bias);
   return LinearFunction::apply(x, weight, maybe_bias, static_cast<int64_t>(compute.tile_rows));
 }
 

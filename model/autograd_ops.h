@@ -26,7 +26,8 @@ struct Compute {
 };
 inline constexpr int kDeterministicTileRows = 32;
 
-// x [N, In] @ weight[Out, In]^T + bias. Gradients to all three.
+// x [N, In] @ weight[Out, In]^T + bias. Gradients to all three. bf16 is multiplied in fp32 and
+// rounded once where the processor has no bf16 products.
 at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                   const Compute& compute);
 

@@ -2,8 +2,6 @@
 
 #include <immintrin.h>
 
-#include <algorithm>
-#include <cstdlib>
 #include <cstring>
 
 namespace ziprl {

@@ -6,9 +6,11 @@
 
 namespace ziprl {
 
-at::Tensor Multiplicand(const at::Tensor& x) {
-  return x.scalar_type() == at::kBFloat16 && !HasBf16Products(x.device()) ? x.to(at::kFloat) : x;
+bool IsWidened(const at::Tensor& x) {
+  return x.scalar_type() == at::kBFloat16 && !HasBf16Products(x.device());
 }
+
+at::Tensor Multiplicand(const at::Tensor& x) { return IsWidened(x) ? x.to(at::kFloat) : x; }
 
 at::Tensor TiledProduct(const at::Tensor& x, const at::Tensor& right, int64_t tile_rows) {
   if (tile_rows <= 0) return at::mm(x, right);

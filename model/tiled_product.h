@@ -15,8 +15,9 @@ at::Tensor TiledProduct(const at::Tensor& x, const at::Tensor& right, int64_t ti
 void TiledProductOut(const at::Tensor& x, const at::Tensor& right, int64_t tile_rows,
                      at::Tensor out);
 
-// x as matrix products take it: in fp32 where bf16 products would be emulated. Results are then
-// rounded by the caller, once.
+// Whether x is bf16 where bf16 products would be emulated.
+bool IsWidened(const at::Tensor& x);
+// x as matrix products take it: in fp32 if IsWidened. Results are then rounded by the caller, once.
 at::Tensor Multiplicand(const at::Tensor& x);
 
 }  // namespace ziprl

@@ -1,5 +1,5 @@
-// Decode steps on the CPU: FloatLayers and the attention kernel over memory that is
-// kept from step to step.
+// Decode steps on the CPU: FloatLayers and the attention kernel over memory that is kept from step
+// to step.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 

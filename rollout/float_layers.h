@@ -1,5 +1,6 @@
 // The language model's layers for inference on the CPU: loops over rows of floats in raw memory,
-// for decode steps and prompts alike. What autograd_ops does for other devices, and for gradients.
+// for decode steps and prompts alike. What autograd_ops does for other devices, for gradients, and
+// for bf16 prompts where the processor has bf16 products (EngineContext::float_prompts).
 // Of bf16 models the weights are read as they are and every result is rounded where autograd_ops
 // stores it in bf16: the learner's log-probs stay near the rollout's.
 //

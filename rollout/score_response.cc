@@ -59,7 +59,7 @@ at::Tensor AttendResponse(const EngineContext& context, int layer, const Qkv& qk
     events[event++][layer] = Recompress(context, sequence->out.p, layer, &state);
   }
   const int64_t width = static_cast<int64_t>(context.arch().heads) * context.arch().head_dim;
-  return at::cat(pieces, 0).reshape({count, width}).to(qkv.q.scalar_type());
+  return at::cat(pieces, 0).reshape({count, width}).to(context.device().dtype);
 }
 
 // Residual rows of the response tokens but the last, which predicts nothing: [T - 1, C].
@@ -99,8 +99,9 @@ absl::Status FillScores(const EngineContext& context, PrefilledGroup* group,
   const Model& model = *context.model;
   const double temperature = context.config->temperature > 0 ? context.config->temperature : 1.0;
   const LogprobResult scored =
-      TokenLogprob(FinalNorm(model.arch, model.params, rows), HeadWeight(model.arch, model.params),
-                   ToDevice(response, model.device), context.suppressed, temperature,
+      TokenLogprob(FinalNorm(model.arch, model.params, rows.to(model.device.dtype)),
+                   HeadWeight(model.arch, model.params), ToDevice(response, model.device),
+                   context.suppressed, temperature,
                    /*want_entropy=*/false, context.prefill);
   const at::Tensor logprobs = scored.logprob.to(at::kFloat).cpu().contiguous();
   sequence.out.logprobs.assign(logprobs.data_ptr<float>(),

@@ -1,8 +1,8 @@
 // Our side of learner.py: a learner that takes steps on request, one thread, p = 1, layers' graphs
 // kept. Commands on standard input, each answered by a line:
-//   gemm                              GFLOP/s of a large matrix product in the model's type, in
-//   fp32
-//                                     where that is faster
+//   gemm                              GFLOP/s of a large matrix product in the model's type; of
+//   bf16
+//                                     in fp32, where products of bf16 would be emulated
 //   rows PROMPTS SAMPLES TOKENS       a step of the first rows: "SECONDS GFLOP PEAK"
 //   text GROUPS SAMPLES WORDS TOKENS  a step of groups that all have the same random text
 // GFLOP: the products that the step cannot do without when nothing is shared between samples. PEAK:

@@ -195,6 +195,27 @@ TEST(TokenLogprobEdgeTest, BlocksOfSuppressedIds) {
   }
   EXPECT_NEAR(got.lse[0], 3 + std::log1p(std::exp(-1.0) + std::exp(-2.0)), 1e-6);
   EXPECT_NEAR(got.logprob[0], 2 - got.lse[0], 1e-6);
+  double entropy = 0.0;
+  for (double x : {1.0, 2.0, 3.0}) entropy -= std::exp(x - got.lse[0]) * (x - got.lse[0]);
+  EXPECT_NEAR(got.entropy[0], entropy, 1e-6);
+}
+
+// What a diverged model gives is seen as such, wherever it stands.
+TEST(TokenLogprobEdgeTest, NanStaysNan) {
+  const int32_t target = 3;
+  for (int width : {16, 8, 5}) {
+    std::vector<float> logits(16, NAN);
+    RowResults got(1);
+    for (int first = 0; first < 16; first += width) {
+      TokenLogprobParams p;
+      p.logits = logits.data() + first, p.rows = 1, p.first = first, p.vocab = 16;
+      p.columns = std::min(width, 16 - first);
+      p.target = &target;
+      got.Add(p);
+    }
+    EXPECT_TRUE(std::isnan(got.logprob[0])) << width;
+    EXPECT_TRUE(std::isnan(got.lse[0])) << width;
+  }
 }
 
 TEST(TokenLogprobDeathTest, TargetBeyondTheVocabulary) {

@@ -2,10 +2,13 @@
 #include "model/png_filters.h"
 
 #include <gtest/gtest.h>
+#include <libdeflate.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/png_plain.h"
@@ -61,7 +64,70 @@ TEST(PngFiltersTest, ThereAreFive) {
   }
 }
 
-// Whatever byte is wrong: left to libpng, unless the chunk's checksum still holds.
+// A file of chunks with checksums that hold.
+std::string Png(const std::vector<std::pair<std::string, std::string>>& chunks) {
+  const auto number = [](uint32_t x) {
+    return std::string{char(x >> 24), char(x >> 16), char(x >> 8), char(x)};
+  };
+  std::string file = "\x89PNG\r\n\x1a\n";
+  for (const auto& [name, data] : chunks) {
+    const std::string body = name + data;
+    file += number(static_cast<uint32_t>(data.size())) + body +
+            number(libdeflate_crc32(0, body.data(), body.size()));
+  }
+  return file;
+}
+
+std::string Deflated(const std::string& data) {
+  libdeflate_compressor* compressor = libdeflate_alloc_compressor(6);
+  std::string out(libdeflate_zlib_compress_bound(compressor, data.size()), 0);
+  out.resize(
+      libdeflate_zlib_compress(compressor, data.data(), data.size(), out.data(), out.size()));
+  libdeflate_free_compressor(compressor);
+  return out;
+}
+
+// Two rows of two pixels, RGB.
+TEST(PlainPngTest, OnlyWhatIsPlainAndWhole) {
+  const std::string header("\0\0\0\2\0\0\0\2\x8\x2\0\0\0", 13);
+  const std::string rows("\0abcdef\0ghijkl", 14), data = Deflated(rows);
+  const auto reads = [](const std::vector<std::pair<std::string, std::string>>& chunks) {
+    Image image;
+    image.width = image.height = 2;
+    image.pixels.resize(12);
+    const bool read = DecodePlainPng(Png(chunks), &image);
+    if (read) {
+      EXPECT_EQ(std::string(image.pixels.begin(), image.pixels.end()), "abcdefghijkl");
+    }
+    return read;
+  };
+  const std::pair<std::string, std::string> head{"IHDR", header}, body{"IDAT", data},
+      end{"IEND", ""};
+  EXPECT_TRUE(reads({head, body, end}));
+  EXPECT_TRUE(reads({head, {"tEXt", "a"}, body, {"tIME", "b"}, end}));
+  EXPECT_TRUE(reads({head, {"IDAT", data.substr(0, 3)}, {"IDAT", data.substr(3)}, end}));
+  EXPECT_FALSE(
+      reads({head, {"IDAT", data.substr(0, 3)}, {"tEXt", "a"}, {"IDAT", data.substr(3)}, end}));
+  EXPECT_FALSE(reads({head, {"IDAT", ""}, {"tEXt", "a"}, body, end}));
+  EXPECT_FALSE(reads({head, {"tRNS", "123456"}, body, end}));
+  EXPECT_FALSE(reads({head, body, {"tRNS", "123456"}, end}));
+  EXPECT_FALSE(reads({head, {"PLTE", "abc"}, body, end}));
+  EXPECT_FALSE(reads({head, {"NEWS", "a"}, body, end}));
+  EXPECT_FALSE(reads({head, {"t3Xt", "a"}, body, end}));
+  EXPECT_FALSE(reads({head, head, body, end}));
+  EXPECT_FALSE(reads({body, head, end}));
+  EXPECT_FALSE(reads({head, end}));
+  EXPECT_FALSE(reads({head, body}));
+  EXPECT_FALSE(reads({head, {"IDAT", Deflated(rows + "x")}, end}));
+  EXPECT_FALSE(reads({head, {"IDAT", Deflated(rows.substr(1))}, end}));
+  EXPECT_FALSE(reads({head, {"IDAT", Deflated("\5" + rows.substr(1))}, end}));
+  for (size_t at = 8; at < 13; ++at) {  // depth, colour, compression, filter, interlacing
+    std::string other = header;
+    other[at] = 1;
+    EXPECT_FALSE(reads({{"IHDR", other}, body, end})) << at;
+  }
+}
+
 TEST(PlainPngTest, ADamagedByteIsSeen) {
   Image image;
   image.width = 9, image.height = 5;

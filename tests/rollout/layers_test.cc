@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <memory>
 #include <string>
 #include <tuple>
@@ -84,6 +85,28 @@ TEST_P(LayersTest, Bf16IsNearerToTheTensorPathThanToFp32) {
     RecordProperty(path == Path::kFloats ? "floats" : "behind_tensors",
                    std::to_string(apart / own));
     EXPECT_LT(apart, own / 2);
+  }
+}
+
+// A response scored at once against the same one generated token by token.
+TEST_P(LayersTest, ScoresAreThoseOfGenerationInBf16) {
+  const std::shared_ptr<Model> model = TinyModel(GetParam(), "bf16");
+  EngineConfig config = Settings();
+  config.ignore_eos = true;
+  const GroupLease lease = TinyLease(TinyPrompt(*model, 90, 1, 4), {1.0}, 4);
+  const Completion sample = MustGenerate(config, model, lease)[0];
+  VisualFeatures features;
+  for (size_t length : {size_t{1}, sample.token_ids.size()}) {
+    const std::vector<int32_t> response(sample.token_ids.begin(),
+                                        sample.token_ids.begin() + length);
+    const auto scored = ScoreResponse(config, *model, features, lease, response, nullptr);
+    ASSERT_TRUE(scored.ok()) << scored.status();
+    ASSERT_EQ(scored->logprobs.size(), length);
+    double apart = 0.0;
+    for (size_t t = 0; t < length; ++t) {
+      apart += std::abs(scored->logprobs[t] - sample.logprobs[t]) / static_cast<double>(length);
+    }
+    EXPECT_LE(apart, 5e-3);
   }
 }
 

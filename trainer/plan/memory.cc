@@ -29,8 +29,10 @@ int64_t Capacity(int64_t capacity, int64_t rows) {
   return capacity;
 }
 
-// What computes rollouts: rollout/float_layers, or tensors.
+// What computes rollouts: rollout/float_layers, or tensors. The machine planned for has bf16
+// products, so its prompts in bf16 are tensors' work.
 bool FloatLayers(const PlanInput& in) { return !in.machine.gpu; }
+bool FloatPrompts(const PlanInput& in) { return FloatLayers(in) && in.element() == kFloat; }
 
 int64_t GroupsInABatch(const PlanInput& in) {
   if (in.config.trainer.deterministic && !FloatLayers(in)) return 1;
@@ -100,13 +102,13 @@ class LearnerMemory {
     return VisionActivationBytes(v, element_, images * in_.visual * v.merge * v.merge) *
            WorkersAtOnce(in_);
   }
-  // A block of logits and, in backward, the gradient of the head's matrix in fp32 and as stored; a
-  // layer's gradients before they are added.
+  // A block of logits (in bf16: as computed, in fp32, and its gradient), in backward the gradient
+  // of the head's matrix in fp32 and as stored; a layer's gradients before they are added.
   int64_t Backward() const {
     const int64_t columns = std::min<int64_t>(kLogitColumns, shape_.arch.vocab);
     const int64_t rows = std::min(in_.PackRows(), std::max<int64_t>(1, kLogitBlock / columns));
     const int64_t narrow = element_ == 2 ? element_ : 0;
-    const int64_t head = rows * columns * (kFloat + narrow) + shape_.head * (kFloat + narrow);
+    const int64_t head = rows * columns * (kFloat + 2 * narrow) + shape_.head * (kFloat + narrow);
     return std::max(head, LargestLayer() * element_) * WorkersAtOnce(in_);
   }
 
@@ -141,12 +143,12 @@ int64_t Features(const PlanInput& in) {
 // behind it, projections, what attention widens, the MLP's inner rows; or one image in the tower.
 int64_t Prefill(const PlanInput& in) {
   const Architecture& a = in.arch;
-  const int64_t e = FloatLayers(in) ? kFloat : in.element(), d = a.head_dim;
+  const int64_t e = in.element(), d = a.head_dim;
   const int64_t branches = in.Selections();
   const int64_t row = (2 * branches + 3) * a.hidden * e + (3 * a.heads + 4 * a.kv_heads) * d * e +
                       (e == 2 ? (2 * a.heads + 2 * a.kv_heads) * d * kFloat : 0);
   const int64_t inner =
-      (FloatLayers(in) ? std::min(in.prompt, kInnerRows) : in.prompt) * 3 * a.intermediate * e;
+      (FloatPrompts(in) ? std::min(in.prompt, kInnerRows) : in.prompt) * 3 * a.intermediate * e;
   const int64_t tower = VisionActivationBytes(a.vision, e, 1) / a.vision.depth;
   const int64_t patches = in.visual * a.vision.merge * a.vision.merge;
   return std::max(in.prompt * row + inner, patches * tower) * BatchesAtOnce(in);
