@@ -4,9 +4,9 @@
 #include "kernels/row_gemm.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
+#include "configs/base/bfloat16.h"
 #include "kernels/check.h"
 #include "kernels/vec_math.h"
 
@@ -27,9 +27,7 @@ inline void TransposeFour(const Weight* w, int64_t row, F8 out[4]) {
   F8 pair[4];
 #pragma GCC unroll 4
   for (int j = 0; j < 4; ++j) {
-    F4 low, high;
-    std::memcpy(&low, w + j * row, sizeof low);
-    std::memcpy(&high, w + (j + 4) * row, sizeof high);
+    const F4 low = Load4(w + j * row), high = Load4(w + (j + 4) * row);
     pair[j] = __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
   }
   const F8 a = __builtin_shufflevector(pair[0], pair[1], 0, 8, 1, 9, 4, 12, 5, 13);
@@ -54,7 +52,7 @@ inline F8 Weights(F8 words, int half) {
 }
 
 inline float Widened(float w) { return w; }
-inline float Widened(uint16_t w) { return std::bit_cast<float>(uint32_t{w} << 16); }
+inline float Widened(uint16_t w) { return FromBfloat16(w); }
 
 // `rows` rows of weights to fetch, from the line at w on.
 template <typename Weight>

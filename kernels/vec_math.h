@@ -19,7 +19,7 @@ inline F8 Load8(const float* p) {
   std::memcpy(&x, p, sizeof x);
   return x;
 }
-inline F4 Load4(const float* p) {
+inline F4 Load4(const void* p) {  // 16 bytes
   F4 x;
   std::memcpy(&x, p, sizeof x);
   return x;

@@ -1,18 +1,14 @@
 #include "model/narrow_rows.h"
 
-#include <bit>
 #include <cmath>
 
+#include "configs/base/bfloat16.h"
 #include "model/row_math.h"
 
 namespace ziprl {
 namespace {
 
-inline float Rounded(float x) {
-  const auto bits = std::bit_cast<uint32_t>(x);
-  const uint32_t nearest = (bits + 0x7fffu + (bits >> 16 & 1u)) & 0xffff0000u;
-  return x != x ? x : std::bit_cast<float>(nearest);
-}
+inline float Rounded(float x) { return FromBfloat16(ToBfloat16(x)); }
 
 }  // namespace
 
@@ -21,7 +17,7 @@ void RoundToBfloat16(float* x, int64_t n) {
 }
 
 void WidenBfloat16(const uint16_t* x, int64_t n, float* out) {
-  for (int64_t i = 0; i < n; ++i) out[i] = std::bit_cast<float>(uint32_t{x[i]} << 16);
+  for (int64_t i = 0; i < n; ++i) out[i] = FromBfloat16(x[i]);
 }
 
 void NarrowRmsNormRows(const float* x, const float* weight, float eps, int64_t rows, int64_t cols,

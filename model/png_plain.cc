@@ -34,15 +34,14 @@ bool ChecksumHolds(const std::string& bytes, size_t begin, size_t length) {
 // The compressed rows; nothing when a chunk is damaged, out of place, or changes what pixels mean.
 std::optional<std::string> CompressedRows(const std::string& bytes) {
   std::string data;
-  bool good = true, first = true, begun = false, behind = false;  // of the rows
+  bool good = true, begun = false, behind = false;  // of the rows
   const bool whole = AnyChunk(bytes, [&](std::string_view name, size_t begin, uint64_t length) {
     const bool header = name == "IHDR", rows = name == "IDAT", end = name == "IEND";
     const bool critical = (name[0] & 0x20) == 0;  // must be understood
     good = good && std::all_of(name.begin(), name.end(), absl::ascii_isalpha) &&
-           ChecksumHolds(bytes, begin, length) && header == first && name != "tRNS" &&
-           (!critical || header || rows || end) && !(rows && behind) &&
+           ChecksumHolds(bytes, begin, length) && header == (begin == kHeaderBegin) &&
+           name != "tRNS" && (!critical || header || rows || end) && !(rows && behind) &&
            (!header || length == kHeaderSize);
-    first = false;
     if (rows) data.append(bytes, begin, length);
     begun = begun || rows;
     behind = begun && !rows;

@@ -191,33 +191,44 @@ TEST(OpsTest, RaggedAttention) {
              {Randn({7, 4, 6}), Randn({7, 2, 6}), Randn({7, 2, 6})});
 }
 
-TEST(OpsTest, TokenLogprobWithTemperatureAndSuppressedIds) {
-  at::manual_seed(9);
-  const at::Tensor target = IntTensor({1, 4, 0, 9, 9}, Cpu());
-  at::Tensor suppressed = at::zeros({11}, Float().dtype(at::kByte));
-  suppressed[3] = 1;
-  suppressed[7] = 1;
-  const auto logits = [&](const Tensors& t) {
-    return (t[0].mm(t[1].t()) / 0.7).masked_fill(suppressed.to(at::kBool), -1e30);
+struct HeadCase {
+  Tensors inputs;  // hidden [T, C], weight [V, C]
+  std::vector<int32_t> targets;
+  std::vector<int64_t> suppressed;
+  double temperature;
+  int tile;  // beside none
+  double fp32_tolerance, entropy_tolerance;
+};
+
+void ExpectLogprobsOf(const HeadCase& c) {
+  const at::Tensor target = IntTensor(c.targets, Cpu());
+  const at::Tensor suppressed = at::zeros({c.inputs[1].size(0)}, Float().dtype(at::kByte));
+  for (int64_t id : c.suppressed) suppressed[id] = 1;
+  const auto log_p = [&](const Tensors& t) {
+    const at::Tensor logits = t[0].mm(t[1].t()) / c.temperature;
+    return at::log_softmax(logits.masked_fill(suppressed.to(at::kBool), -1e30), -1);
   };
-  const Tensors inputs = {Randn({5, 6}), Randn({11, 6})};
-  for (int tile : {0, 2}) {
+  for (int tile : {0, c.tile}) {
     ExpectSame(
         [&](const Tensors& t) {
-          return TokenLogprob(t[0], t[1], target, suppressed, 0.7, false, {tile})
+          return TokenLogprob(t[0], t[1], target, suppressed, c.temperature, false, {tile})
               .logprob.to(t[0].scalar_type());
         },
         [&](const Tensors& t) {
-          return at::log_softmax(logits(t), -1)
-              .gather(1, target.to(at::kLong).unsqueeze(1))
-              .squeeze(1);
+          return log_p(t).gather(1, target.to(at::kLong).unsqueeze(1)).squeeze(1);
         },
-        inputs);
+        c.inputs, c.fp32_tolerance);
   }
-  const at::Tensor log_p = at::log_softmax(logits(inputs), -1);
-  const at::Tensor entropy = -(log_p.exp() * log_p.clamp_min(-1e9)).sum(-1);
-  const LogprobResult with = TokenLogprob(inputs[0], inputs[1], target, suppressed, 0.7, true, {});
-  EXPECT_LE((with.entropy - entropy).abs().max().item<double>(), 1e-5);
+  const at::Tensor all = log_p(c.inputs);
+  const at::Tensor entropy = -(all.exp() * all.clamp_min(-1e9)).sum(-1);
+  const LogprobResult with =
+      TokenLogprob(c.inputs[0], c.inputs[1], target, suppressed, c.temperature, true, {});
+  EXPECT_LE((with.entropy - entropy).abs().max().item<double>(), c.entropy_tolerance);
+}
+
+TEST(OpsTest, TokenLogprobWithTemperatureAndSuppressedIds) {
+  at::manual_seed(9);
+  ExpectLogprobsOf({{Randn({5, 6}), Randn({11, 6})}, {1, 4, 0, 9, 9}, {3, 7}, 0.7, 2, 2e-6, 1e-5});
 }
 
 // More rows and more of a vocabulary than one block of logits holds (2,048 x 4,096), the last ones
@@ -225,31 +236,16 @@ TEST(OpsTest, TokenLogprobWithTemperatureAndSuppressedIds) {
 TEST(OpsTest, TokenLogprobOverSeveralBlocks) {
   at::manual_seed(10);
   const int64_t vocab = 9000, rows = 2100;
-  const Tensors inputs = {Randn({rows, 4}), Randn({vocab, 4})};
   const std::vector<int32_t> borders = {0, 4095, 4096, 8191, 8192, 8999, 77};
   std::vector<int32_t> targets;
   for (int64_t r = 0; r < rows; ++r) targets.push_back(borders[r % borders.size()]);
-  const at::Tensor target = IntTensor(targets, Cpu());
-  at::Tensor suppressed = at::zeros({vocab}, Float().dtype(at::kByte));
-  for (int64_t id : {1, 4094, 4097, 8190, 8193, 8998}) suppressed[id] = 1;
-  const auto log_p = [&](const Tensors& t) {
-    return at::log_softmax(t[0].mm(t[1].t()).masked_fill(suppressed.to(at::kBool), -1e30), -1);
-  };
-  for (int tile : {0, 32}) {
-    ExpectSame(
-        [&](const Tensors& t) {
-          return TokenLogprob(t[0], t[1], target, suppressed, 1.0, false, {tile})
-              .logprob.to(t[0].scalar_type());
-        },
-        [&](const Tensors& t) {
-          return log_p(t).gather(1, target.to(at::kLong).unsqueeze(1)).squeeze(1);
-        },
-        inputs, /*fp32_tolerance=*/1e-5);  // sums of 2,100 rows
-  }
-  const at::Tensor all = log_p(inputs);
-  const at::Tensor entropy = -(all.exp() * all.clamp_min(-1e9)).sum(-1);
-  const LogprobResult with = TokenLogprob(inputs[0], inputs[1], target, suppressed, 1.0, true, {});
-  EXPECT_LE((with.entropy - entropy).abs().max().item<double>(), 1e-4);
+  ExpectLogprobsOf({{Randn({rows, 4}), Randn({vocab, 4})},
+                    targets,
+                    {1, 4094, 4097, 8190, 8193, 8998},
+                    1.0,
+                    32,
+                    1e-5,  // sums of 2,100 rows
+                    1e-4});
 }
 
 TEST(TileTest, OtherOpsKeepRowBitsToo) {
