@@ -25,9 +25,16 @@ struct PackedKeys {
   std::vector<float> k_columns;   // [num_blocks][Dp, kKeyBlock]
   std::vector<int32_t> pos, end;  // [num_blocks * kKeyBlock]; padding is visible to nobody
   std::vector<int32_t> first_pos, last_end;  // [num_blocks] least k_pos, greatest k_end
+  std::vector<int32_t> last_pos, first_end;  // [num_blocks] greatest k_pos, least k_end, of width
 
   const float* KeyColumns(int block) const {
     return k_columns.data() + int64_t{block} * dim * kKeyBlock;
+  }
+  // How many of the block's first keys, rounded up to the tile, hold all at or before q_pos.
+  int Reached(int block, int32_t q_pos) const {
+    const auto begin = pos.begin() + int64_t{block} * kKeyBlock;
+    const auto end = std::upper_bound(begin, begin + width[block], q_pos);
+    return std::min(static_cast<int>(RoundUp(end - begin, kTileCols)), width[block]);
   }
 };
 
@@ -46,8 +53,10 @@ inline PackedKeys PackKeys(const RaggedAttentionParams& p, int segment, int kv_h
     const int begin = b * kKeyBlock, rows = std::min(kKeyBlock, count - begin);
     keys.width.push_back(RoundUp(rows, kTileCols));
     keys.first_pos.push_back(keys.pos[begin]);
-    keys.last_end.push_back(
-        *std::max_element(keys.end.begin() + begin, keys.end.begin() + begin + rows));
+    const auto end = keys.end.begin() + begin;
+    keys.last_end.push_back(*std::max_element(end, end + rows));
+    keys.last_pos.push_back(keys.pos[begin + keys.width.back() - 1]);
+    keys.first_end.push_back(*std::min_element(end, end + keys.width.back()));
     PackColumns(p.k + (first + begin) * stride + int64_t{kv_head} * p.head_dim, stride, rows,
                 p.head_dim, kKeyBlock, keys.dim,
                 keys.k_columns.data() + int64_t{b} * keys.dim * kKeyBlock);
@@ -95,6 +104,11 @@ void ForEachVisibleBlock(const PackedKeys& keys, const QueryTile& tile, Visit vi
     while (tile.pos[first] < keys.first_pos[b]) ++first;
     if (keys.last_end[b] > least) visit(b, first / kTileRows * kTileRows);
   }
+}
+
+// Whether queries at first_pos to last_pos see every key of the block.
+inline bool AllVisible(const PackedKeys& keys, int block, int32_t first_pos, int32_t last_pos) {
+  return keys.last_pos[block] <= first_pos && last_pos < keys.first_end[block];
 }
 
 // Lanes of keys j..j+7 that a query at q_pos sees.

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <vector>
 
 #include "kernels/cpu_ops.h"
@@ -24,16 +25,16 @@ int LogitStride(const ProbeMassParams& p) { return RoundUp(p.num_keys, kTileCols
 // `stride` apart: the extra tile keeps rows of a power-of-two length off the same cache sets.
 struct HeadKeys {
   int dim, stride;
-  std::vector<float> blocks;
+  std::unique_ptr<float[]> blocks;  // packing writes all of it
 
   HeadKeys(const ProbeMassParams& p, int kv_head)
       : dim(RoundUp(p.head_dim, kTileCols)), stride(LogitStride(p)) {
     const int num_blocks = RoundUp(p.num_keys, kKeyBlock) / kKeyBlock;
-    blocks.resize(int64_t{num_blocks} * kKeyBlock * dim);
+    blocks = std::make_unique_for_overwrite<float[]>(int64_t{num_blocks} * kKeyBlock * dim);
     for (int b = 0; b < num_blocks; ++b) {
       const int first = b * kKeyBlock, rows = std::min(kKeyBlock, p.num_keys - first);
       PackColumns(p.k + first * p.k_stride + int64_t{kv_head} * p.head_dim, p.k_stride, rows,
-                  p.head_dim, kKeyBlock, dim, blocks.data() + int64_t{first} * dim);
+                  p.head_dim, kKeyBlock, dim, blocks.get() + int64_t{first} * dim);
     }
   }
 };
@@ -44,33 +45,31 @@ struct ProbeRows {
   int seen = 0;                 // keys that the furthest-looking row sees, rounded up to the tile
   std::vector<float>& queries;  // [kProbeRows, Dp], scaled
   std::vector<float>& logits;   // [kProbeRows, stride]
+  F8 greatest[kProbeRows];      // logits of a row in eight lanes
 
   int padded() const { return RoundUp(count, kTileRows); }
 };
 
-// Fills rows.logits; entries from a row's limit on are -inf up to the next multiple of 8.
+// Fills rows.logits and rows.greatest; entries from a row's limit to rows.seen are -inf.
 void ComputeLogits(const ProbeMassParams& p, const HeadKeys& keys, ProbeRows& rows) {
   PackRows(p.q + rows.first * p.q_stride + int64_t{rows.head} * p.head_dim, p.q_stride, rows.count,
            p.head_dim, p.scale, rows.padded(), keys.dim, rows.queries.data());
-  int furthest = 0;
-  for (int i = 0; i < rows.count; ++i) furthest = std::max(furthest, p.limit[rows.first + i]);
-  rows.seen = RoundUp(furthest, kTileCols);
+  const int32_t* limit = p.limit + rows.first;
+  rows.seen = RoundUp(*std::max_element(limit, limit + rows.count), kTileCols);
+  std::fill(rows.greatest, rows.greatest + kProbeRows, Splat8(kNegInf));
   for (int first = 0; first < rows.seen; first += kKeyBlock) {
-    TileGemm(rows.padded(), std::min(kKeyBlock, rows.seen - first), p.head_dim,
-             {rows.queries.data(), keys.dim, 1}, keys.blocks.data() + int64_t{first} * keys.dim,
-             kKeyBlock, rows.logits.data() + first, keys.stride, false);
+    const int end = std::min(first + kKeyBlock, rows.seen);
+    TileGemm(rows.padded(), end - first, p.head_dim, {rows.queries.data(), keys.dim, 1},
+             keys.blocks.get() + int64_t{first} * keys.dim, kKeyBlock, rows.logits.data() + first,
+             keys.stride, false);
+    for (int i = 0; i < rows.count; ++i) {
+      float* row = rows.logits.data() + int64_t{i} * keys.stride;
+      std::fill(row + std::clamp(limit[i], first, end), row + end, kNegInf);
+      for (int j = first; j < end; j += 8) {
+        rows.greatest[i] = Max8(rows.greatest[i], Load8(row + j));
+      }
+    }
   }
-  for (int i = 0; i < rows.count; ++i) {
-    const int limit = p.limit[rows.first + i];
-    float* row = rows.logits.data() + int64_t{i} * keys.stride;
-    std::fill(row + limit, row + RoundUp(limit, 8), kNegInf);
-  }
-}
-
-float RowMax(const float* logits, int columns) {
-  F8 best = Splat8(kNegInf);
-  for (int j = 0; j < columns; j += 8) best = Max8(best, Load8(logits + j));
-  return HorizontalMax(best);
 }
 
 // Replaces logits by exp(logit - shift); returns their sum.
@@ -85,30 +84,36 @@ double ExpRow(float* logits, int columns, float shift) {
   return HorizontalSum(low + high);
 }
 
-// Round to nearest even of 0 <= x < 2^51, as llrint does: adding 1.5 * 2^52 leaves the integer in
-// the low bits of the sum.
-L4 RoundToInt(D4 x) {
-  const D4 magic = Splat4(6755399441055744.0);
-  const D4 shifted = x + magic;
-  L4 bits, base;
-  std::memcpy(&bits, &shifted, sizeof bits);
-  std::memcpy(&base, &magic, sizeof base);
-  return bits - base;
+// Rounds 0 <= x < 2^51 to nearest even, as llrint does: adding it leaves the integer in the low
+// bits of the sum.
+constexpr double kRounder = 6755399441055744.0;  // 1.5 * 2^52
+
+UL4 Bits(D4 x) {
+  UL4 bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return bits;
 }
 
-void AddRounded(D4 value, int64_t* mass) {
-  L4 sum;
-  std::memcpy(&sum, mass, sizeof sum);
-  sum += RoundToInt(value);
-  std::memcpy(mass, &sum, sizeof sum);
+UL4 Load4(const int64_t* p) {
+  UL4 x;
+  std::memcpy(&x, p, sizeof x);
+  return x;
 }
 
-void AddMass(const float* exps, int columns, double factor, int64_t* mass) {
-  const D4 f = Splat4(factor);
+// mass[j] += sum over i < count of round(factor[i] * exps[i * stride + j]); a mass is loaded and
+// stored once for all rows.
+void AddMass(const float* exps, int stride, const double* factor, int count, int columns,
+             int64_t* mass) {
+  const UL4 base = Bits(Splat4(kRounder)) * static_cast<uint64_t>(count);
   for (int j = 0; j < columns; j += 8) {
-    const F8 e = Load8(exps + j);
-    AddRounded(LowDoubles(e) * f, mass + j);
-    AddRounded(HighDoubles(e) * f, mass + j + 4);
+    UL4 low = Load4(mass + j) - base, high = Load4(mass + j + 4) - base;
+    for (int i = 0; i < count; ++i) {
+      const F8 e = Load8(exps + int64_t{i} * stride + j);
+      low += Bits(LowDoubles(e) * Splat4(factor[i]) + Splat4(kRounder));
+      high += Bits(HighDoubles(e) * Splat4(factor[i]) + Splat4(kRounder));
+    }
+    std::memcpy(mass + j, &low, sizeof low);
+    std::memcpy(mass + j + 4, &high, sizeof high);
   }
 }
 
@@ -123,7 +128,8 @@ void ForEachRows(const ProbeMassParams& p, Visit visit, Finish finish) {
     std::vector<float> logits(int64_t{kProbeRows} * keys.stride);
     for (int head = kv_head * group; head < (kv_head + 1) * group; ++head) {
       for (int first = 0; first < p.num_probes; first += kProbeRows) {
-        ProbeRows rows{head, first, std::min(kProbeRows, p.num_probes - first), 0, queries, logits};
+        ProbeRows rows{head,   first, std::min(kProbeRows, p.num_probes - first), 0, queries,
+                       logits, {}};
         ComputeLogits(p, keys, rows);
         visit(keys, rows);
       }
@@ -132,8 +138,9 @@ void ForEachRows(const ProbeMassParams& p, Visit visit, Finish finish) {
   }
 }
 
-// Turns a row of logits into dL/dlogit = A (dA - sum A dA) with dA = da / H; zero beyond the limit.
-void LogitGradient(float* row, int columns, int seen, float lse, const float* da_over_h) {
+// Turns a row of logits into dL/dlogit = A (dA - sum A dA) with dA = da / H: zero where they are
+// -inf.
+void LogitGradient(float* row, int columns, float lse, const float* da_over_h) {
   D4 low{}, high{};
   for (int j = 0; j < columns; j += 8) {
     const F8 a = Exp8(Load8(row + j) - Splat8(lse));
@@ -146,7 +153,6 @@ void LogitGradient(float* row, int columns, int seen, float lse, const float* da
   for (int j = 0; j < columns; j += 8) {
     Store8(row + j, Load8(row + j) * (Load8(da_over_h + j) - mean));
   }
-  std::fill(row + columns, row + seen, 0.0f);
 }
 
 }  // namespace
@@ -156,17 +162,18 @@ void ProbeMass(const ProbeMassParams& p, int64_t* mass, float* lse) {
   ForEachRows(
       p,
       [&](const HeadKeys& keys, ProbeRows& rows) {
+        double factor[kProbeRows];
         for (int i = 0; i < rows.count; ++i) {
-          const int probe = rows.first + i, columns = RoundUp(p.limit[probe], 8);
-          float* row = rows.logits.data() + int64_t{i} * keys.stride;
-          const float shift = RowMax(row, columns);
-          const double total = ExpRow(row, columns, shift);
-          AddMass(row, columns, kMassOne / total, sum.data());
+          const float shift = HorizontalMax(rows.greatest[i]);
+          const double total =
+              ExpRow(rows.logits.data() + int64_t{i} * keys.stride, rows.seen, shift);
+          factor[i] = kMassOne / total;
           if (lse != nullptr) {
-            lse[int64_t{probe} * p.num_heads + rows.head] =
+            lse[int64_t{rows.first + i} * p.num_heads + rows.head] =
                 static_cast<float>(shift + std::log(total));
           }
         }
+        AddMass(rows.logits.data(), keys.stride, factor, rows.count, rows.seen, sum.data());
       },
       [](int, const HeadKeys&) {});
   std::copy(sum.begin(), sum.begin() + p.num_keys, mass);
@@ -196,8 +203,8 @@ void ProbeMassBackward(const ProbeMassParams& p, const float* lse, const float* 
             continue;
           }
           const int probe = rows.first + i;
-          LogitGradient(row, RoundUp(p.limit[probe], 8), rows.seen,
-                        lse[int64_t{probe} * p.num_heads + rows.head], da_over_h.data());
+          LogitGradient(row, rows.seen, lse[int64_t{probe} * p.num_heads + rows.head],
+                        da_over_h.data());
         }
         TileGemm(rows.padded(), dim, rows.seen, {rows.logits.data(), stride, 1}, key_rows.data(),
                  dim, dq_rows.data(), dim, false);

@@ -1,6 +1,8 @@
 // Forward: online softmax over key blocks (arXiv 2205.14135), one tile of query rows at a time. A
 // block of which a row sees nothing leaves that row's state exactly as it was.
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <vector>
 
@@ -10,6 +12,9 @@
 namespace ziprl::kernels::cpu {
 namespace {
 
+// Rows that go together through a block of which the first of them does not see all: each such part
+// leaves out the keys that none of its rows has reached.
+constexpr int kPartRows = 16;
 constexpr float kNegInf = -std::numeric_limits<float>::infinity();
 
 // Running softmax of one tile.
@@ -19,45 +24,89 @@ struct TileState {
 
   void Reset(int rows, int dim) {
     std::fill_n(output.begin(), rows * dim, 0.0f);
-    std::fill(greatest, greatest + kQueryTile, kNegInf);
-    std::fill(sum, sum + kQueryTile, 0.0);
+    std::fill(std::begin(greatest), std::end(greatest), kNegInf);
+    std::fill(std::begin(sum), std::end(sum), 0.0);
   }
 
-  std::vector<float> queries;  // [kQueryTile, Dp], scaled
-  std::vector<float> scores;   // [kQueryTile, kKeyBlock] logits, then weights
-  std::vector<float> output;   // [kQueryTile, Dp], not yet normalised
-  float greatest[kQueryTile];
+  std::vector<float> queries;      // [kQueryTile, Dp], scaled
+  std::vector<float> scores;       // [kQueryTile, kKeyBlock] logits, then weights
+  std::vector<float> output;       // [kQueryTile, Dp], not yet normalised
+  float greatest[kQueryTile + 8];  // eight are read where the last rows are fewer
   double sum[kQueryTile];
 };
 
-// Turns one row of logits into weights relative to the row's new maximum and rescales its state.
-void SoftmaxRow(const PackedKeys& keys, int block, int32_t q_pos, int row, TileState& state) {
-  float* scores = state.scores.data() + row * kKeyBlock;
-  const int width = keys.width[block], first_key = block * kKeyBlock;
+// The greatest of each lane; what the row does not see becomes -inf.
+F8 MaskRow(const PackedKeys& keys, int first_key, int width, int32_t q_pos, float* scores) {
   const I8 position = Splat8(q_pos);
-  F8 best = Splat8(state.greatest[row]);
+  F8 best = Splat8(kNegInf);
   for (int j = 0; j < width; j += 8) {
     const I8 visible = Visible(keys, first_key + j, position);
     const F8 masked = visible ? Load8(scores + j) : Splat8(kNegInf);
     Store8(scores + j, masked);
     best = Max8(best, masked);
   }
-  const float greatest = HorizontalMax(best);
-  const F8 shift = Splat8(greatest == kNegInf ? 0.0f : greatest);
+  return best;
+}
+
+F8 MaxOfLanes(const float* scores, int width) {
+  F8 best = Splat8(kNegInf);
+  for (int j = 0; j < width; j += 8) best = Max8(best, Load8(scores + j));
+  return best;
+}
+
+// Turns logits into weights relative to shift; returns their sums of lanes.
+F8 ExpRow(float* scores, int width, float shift) {
   F8 sum{};
   for (int j = 0; j < width; j += 8) {
-    const F8 weight = Exp8(Load8(scores + j) - shift);
+    const F8 weight = Exp8(Load8(scores + j) - Splat8(shift));
     Store8(scores + j, weight);
     sum += weight;
   }
-  const float rescale = Exp(state.greatest[row] - shift[0]);
-  state.sum[row] = state.sum[row] * rescale + HorizontalSum(sum);
-  state.greatest[row] = greatest;
-  if (rescale != 1.0f) {
-    const int dim = keys.dim;
-    float* output = state.output.data() + row * dim;
-    for (int d = 0; d < dim; ++d) output[d] *= rescale;
+  return sum;
+}
+
+// The logits of up to eight rows from `first` on become weights relative to each row's new maximum,
+// and the rows' states are rescaled to it. The rows see at most `width` keys of the block.
+void SoftmaxRows(const PackedKeys& keys, int block, int width, const QueryTile& tile, int first,
+                 TileState& state) {
+  const int count = std::min(8, tile.count - first);
+  const int32_t* pos = tile.pos + first;
+  const bool all = AllVisible(keys, block, pos[0], pos[count - 1]);
+  F8 lanes[8];
+  for (int i = 0; i < 8; ++i) {
+    float* scores = state.scores.data() + (first + i) * kKeyBlock;
+    lanes[i] = i >= count ? Splat8(kNegInf)
+               : all      ? MaxOfLanes(scores, width)
+                          : MaskRow(keys, block * kKeyBlock, width, pos[i], scores);
   }
+  const F8 before = Load8(state.greatest + first), greatest = Max8(before, MaxOfRows(lanes));
+  const F8 shift = greatest == Splat8(kNegInf) ? F8{} : greatest, rescale = Exp8(before - shift);
+  for (int i = 0; i < count; ++i) {
+    lanes[i] = ExpRow(state.scores.data() + (first + i) * kKeyBlock, width, shift[i]);
+  }
+  std::fill(lanes + count, lanes + 8, F8{});
+  const F8 sum = SumOfRows(lanes);
+  Store8(state.greatest + first, greatest);
+  for (int i = 0; i < count; ++i) {
+    state.sum[first + i] = state.sum[first + i] * rescale[i] + sum[i];
+    if (rescale[i] == 1.0f) continue;
+    float* output = state.output.data() + (first + i) * keys.dim;
+    for (int d = 0; d < keys.dim; ++d) output[d] *= rescale[i];
+  }
+}
+
+// Rows [first, end) of the tile to the keys of a block, of which they see at most `width`.
+void AttendPart(const PackedKeys& keys, const std::vector<float>& values, int head_dim, int block,
+                int width, const QueryTile& tile, int first, int end, TileState& state) {
+  float* scores = state.scores.data() + first * kKeyBlock;
+  TileGemm(end - first, width, head_dim, {state.queries.data() + first * keys.dim, keys.dim, 1},
+           keys.KeyColumns(block), kKeyBlock, scores, kKeyBlock, false);
+  for (int i = first; i < std::min(end, tile.count); i += 8) {
+    SoftmaxRows(keys, block, width, tile, i, state);
+  }
+  TileGemm(end - first, keys.dim, width, {scores, kKeyBlock, 1},
+           values.data() + int64_t{block} * kKeyBlock * keys.dim, keys.dim,
+           state.output.data() + first * keys.dim, keys.dim, true);
 }
 
 void AttendTile(const RaggedAttentionParams& p, const PackedKeys& keys,
@@ -67,14 +116,12 @@ void AttendTile(const RaggedAttentionParams& p, const PackedKeys& keys,
            p.head_dim, p.scale, tile.padded(), keys.dim, state.queries.data());
   state.Reset(tile.padded(), keys.dim);
   ForEachVisibleBlock(keys, tile, [&](int block, int first) {
-    const int width = keys.width[block], rows = tile.padded() - first;
-    float* scores = state.scores.data() + first * kKeyBlock;
-    TileGemm(rows, width, p.head_dim, {state.queries.data() + first * keys.dim, keys.dim, 1},
-             keys.KeyColumns(block), kKeyBlock, scores, kKeyBlock, false);
-    for (int i = first; i < tile.count; ++i) SoftmaxRow(keys, block, tile.pos[i], i, state);
-    TileGemm(rows, keys.dim, width, {scores, kKeyBlock, 1},
-             values.data() + int64_t{block} * kKeyBlock * keys.dim, keys.dim,
-             state.output.data() + first * keys.dim, keys.dim, true);
+    for (int end; first < tile.padded(); first = end) {
+      const bool reached = tile.pos[first] >= keys.last_pos[block];
+      end = reached ? tile.padded() : std::min(first + kPartRows, tile.padded());
+      const int width = keys.Reached(block, tile.pos[std::min(end, tile.count) - 1]);
+      AttendPart(keys, values, p.head_dim, block, width, tile, first, end, state);
+    }
   });
 }
 

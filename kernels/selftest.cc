@@ -17,9 +17,9 @@ std::vector<SelfTestCase> SelfTestCases() {
   return cases;
 }
 
-int RunSelfTest(const CudaTable& table, std::ostream& out) {
+int RunSelfTest(const CudaTable& table, const std::vector<SelfTestCase>& cases, std::ostream& out) {
   int failed = 0;
-  for (const SelfTestCase& test : SelfTestCases()) {
+  for (const SelfTestCase& test : cases) {
     const SelfTestResult result = test.run(table);
     failed += !result.ok();
     out << absl::StrFormat("%s %-36s deviation %.2e, allowed %.0e\n",
@@ -31,11 +31,12 @@ int RunSelfTest(const CudaTable& table, std::ostream& out) {
 
 int RunCudaSelfTest(std::ostream& out) {
   const absl::StatusOr<const CudaTable*> table = LoadCudaTable();
+  const std::vector<SelfTestCase> cases = SelfTestCases();
   const bool device = table.ok() && (*table)->device_count() > 0;
   if (!device) {
     const std::string reason =
         table.ok() ? "no CUDA device" : std::string(table.status().message());
-    for (const SelfTestCase& test : SelfTestCases()) {
+    for (const SelfTestCase& test : cases) {
       out << "SKIPPED " << test.name << ": " << reason << "\n";
     }
     out << "selftest: skipped (" << reason << ")\n";
@@ -43,9 +44,9 @@ int RunCudaSelfTest(std::ostream& out) {
   }
   char name[256];
   (*table)->device_name(name, sizeof name);
-  const int failed = RunSelfTest(**table, out);
+  const int failed = RunSelfTest(**table, cases, out);
   out << absl::StrFormat("selftest: %d of %d cases failed on %s, device 1 of %d\n", failed,
-                         SelfTestCases().size(), name, (*table)->device_count());
+                         cases.size(), name, (*table)->device_count());
   return failed == 0 ? 0 : 1;
 }
 

@@ -25,8 +25,8 @@ struct SelfTestCase {
 // All cases, every op at least once, in a fixed order.
 std::vector<SelfTestCase> SelfTestCases();
 
-// Runs all cases, one line each to `out`; returns how many disagree.
-int RunSelfTest(const CudaTable& table, std::ostream& out);
+// Runs the cases, one line each to `out`; returns how many disagree.
+int RunSelfTest(const CudaTable& table, const std::vector<SelfTestCase>& cases, std::ostream& out);
 
 // The command: loads the CUDA backend and runs all cases. Without backend or device it writes one
 // SKIPPED line per case with the reason and "selftest: skipped". Returns the exit code: 1 only when

@@ -7,17 +7,23 @@
 namespace ziprl::kernels {
 namespace {
 
-// One 4 x 16 tile, held in registers over the whole of k.
+// Tiles have kTileRows rows, or these where the rows suffice: more sums in flight than the latency
+// of a multiply-add asks for, and fewer loads a product.
+constexpr int kTallRows = 6;
+
+// One tile of kRows x kTileCols, held in registers over the whole of k.
+template <int kRows>
 void MicroTile(int k, const float* a, int64_t a_row, int64_t a_col, const float* b, int64_t b_row,
                float* c, int64_t c_row, bool accumulate) {
-  F8 acc[kTileRows][2];
-  for (int i = 0; i < kTileRows; ++i) {
+  F8 acc[kRows][2];
+  for (int i = 0; i < kRows; ++i) {
     acc[i][0] = accumulate ? Load8(c + i * c_row) : F8{};
     acc[i][1] = accumulate ? Load8(c + i * c_row + 8) : F8{};
   }
   for (int t = 0; t < k; ++t) {
     const F8 b0 = Load8(b), b1 = Load8(b + 8);
-    for (int i = 0; i < kTileRows; ++i) {
+#pragma GCC unroll 6
+    for (int i = 0; i < kRows; ++i) {
       const F8 x = Splat8(a[i * a_row]);
       acc[i][0] += x * b0;
       acc[i][1] += x * b1;
@@ -25,20 +31,36 @@ void MicroTile(int k, const float* a, int64_t a_row, int64_t a_col, const float*
     a += a_col;
     b += b_row;
   }
-  for (int i = 0; i < kTileRows; ++i) {
+  for (int i = 0; i < kRows; ++i) {
     Store8(c + i * c_row, acc[i][0]);
     Store8(c + i * c_row + 8, acc[i][1]);
   }
+}
+
+// to[j, i] = from[i, j] of 8 x 8.
+void TransposeBlock(const float* from, int64_t from_row, float* to, int64_t to_row) {
+  F8 rows[8];
+  for (int i = 0; i < 8; ++i) rows[i] = Load8(from + i * from_row);
+  Transpose8(rows);
+  for (int j = 0; j < 8; ++j) Store8(to + j * to_row, rows[j]);
+}
+
+// Rows of m, a multiple of kTileRows, that tall tiles take: what they leave is one or two of the
+// other tiles.
+int TallRows(int m) {
+  const int rest = m % kTallRows == 0 ? 0 : m % kTallRows == 2 ? 2 * kTileRows : kTileRows;
+  return m - rest;
 }
 
 }  // namespace
 
 void TileGemm(int m, int n, int k, TileA a, const float* b, int64_t b_row, float* c, int64_t c_row,
               bool accumulate) {
-  for (int j = 0; j < n; j += kTileCols) {
-    for (int i = 0; i < m; i += kTileRows) {
-      MicroTile(k, a.data + i * a.row, a.row, a.col, b + j, b_row, c + i * c_row + j, c_row,
-                accumulate);
+  const int tall = TallRows(m);
+  for (int i = 0; i < m; i += i < tall ? kTallRows : kTileRows) {
+    const auto tile = i < tall ? MicroTile<kTallRows> : MicroTile<kTileRows>;
+    for (int j = 0; j < n; j += kTileCols) {
+      tile(k, a.data + i * a.row, a.row, a.col, b + j, b_row, c + i * c_row + j, c_row, accumulate);
     }
   }
 }
@@ -56,9 +78,15 @@ void PackRows(const float* src, int64_t src_row, int rows, int dim, float scale,
 
 void PackColumns(const float* src, int64_t src_row, int rows, int dim, int width, int padded_dim,
                  float* dst) {
+  const int whole_rows = rows / 8 * 8, whole_dim = dim / 8 * 8;
+  for (int i = 0; i < whole_rows; i += 8) {
+    for (int d = 0; d < whole_dim; d += 8) {
+      TransposeBlock(src + i * src_row + d, src_row, dst + int64_t{d} * width + i, width);
+    }
+  }
   for (int d = 0; d < dim; ++d) {
     float* to = dst + int64_t{d} * width;
-    for (int i = 0; i < rows; ++i) to[i] = src[i * src_row + d];
+    for (int i = d < whole_dim ? whole_rows : 0; i < rows; ++i) to[i] = src[i * src_row + d];
     std::fill(to + rows, to + width, 0.0f);
   }
   std::fill(dst + int64_t{dim} * width, dst + int64_t{padded_dim} * width, 0.0f);

@@ -9,28 +9,69 @@
 namespace ziprl::kernels::cpu {
 namespace {
 
-// Indices by value descending, ties by lower index.
+// Before by value descending, ties by lower index: a total order, so that whatever selects by it
+// gives the same indices.
 template <typename T>
-std::vector<int> RankDescending(const T* value, int n) {
-  std::vector<int> order(n);
-  std::iota(order.begin(), order.end(), 0);
-  std::sort(order.begin(), order.end(),
-            [value](int i, int j) { return value[i] != value[j] ? value[i] > value[j] : i < j; });
-  return order;
+struct Before {
+  const T* value;
+  bool operator()(int i, int j) const { return value[i] != value[j] ? value[i] > value[j] : i < j; }
+};
+
+std::vector<int> Indices(int n) {
+  std::vector<int> indices(n);
+  std::iota(indices.begin(), indices.end(), 0);
+  return indices;
 }
 
-// The smallest count whose largest masses reach ceil(p * total); at least 1, all of them when p
-// = 1.
-int Budget(const TopPParams& params, const std::vector<int>& by_mass) {
-  if (params.p >= 1.0) return params.num_keys;
-  const int64_t total = std::accumulate(params.mass, params.mass + params.num_keys, int64_t{0});
+// The smallest count whose largest masses reach ceil(p * total), and the index of the last of them.
+struct Budget {
+  int count, last;
+};
+
+// At least 1, all when p = 1. Halves the ranks that may be the last one until one is left: order n.
+Budget FindBudget(const TopPParams& params) {
+  const int n = params.num_keys;
+  const Before<int64_t> before{params.mass};
+  std::vector<int> by_mass = Indices(n);
+  if (params.p >= 1.0) return {n, *std::max_element(by_mass.begin(), by_mass.end(), before)};
+  const int64_t total = std::accumulate(params.mass, params.mass + n, int64_t{0});
   const double target = std::ceil(params.p * static_cast<double>(total));
+  int first = 0, end = n;  // ranks of the candidates; those before `first` have a mass of `reached`
   int64_t reached = 0;
-  for (int count = 1; count < params.num_keys; ++count) {
-    reached += params.mass[by_mass[count - 1]];
-    if (static_cast<double>(reached) >= target) return count;
+  while (end - first > 1) {
+    const int middle = first + (end - first) / 2;
+    std::nth_element(by_mass.begin() + first, by_mass.begin() + middle, by_mass.begin() + end,
+                     before);
+    int64_t upper = 0;
+    for (int rank = first; rank < middle; ++rank) upper += params.mass[by_mass[rank]];
+    if (static_cast<double>(reached + upper) >= target) {
+      end = middle;
+    } else {
+      reached += upper;
+      first = middle;
+    }
   }
-  return params.num_keys;
+  return {first + 1, by_mass[first]};
+}
+
+// Keeps, besides what is kept, the `count` best unkept keys.
+void KeepBest(const Before<double>& before, int n, int count, uint8_t* keep) {
+  std::vector<int> free;
+  for (int j = 0; j < n; ++j) {
+    if (keep[j] == 0) free.push_back(j);
+  }
+  count = std::clamp(count, 0, static_cast<int>(free.size()));
+  if (count < static_cast<int>(free.size())) {
+    std::nth_element(free.begin(), free.begin() + count, free.end(), before);
+  }
+  for (int i = 0; i < count; ++i) keep[free[i]] = 1;
+}
+
+// The key of which `rank` others stand before it.
+int AtRank(const Before<double>& before, int n, int rank) {
+  std::vector<int> indices = Indices(n);
+  std::nth_element(indices.begin(), indices.begin() + rank, indices.end(), before);
+  return indices[rank];
 }
 
 }  // namespace
@@ -43,23 +84,23 @@ void TopPSelect(const TopPParams& params, uint8_t* keep, float* score, TopPResul
     s[j] = params.seen[j] > 0 ? static_cast<double>(params.mass[j]) / one / params.seen[j] : 0.0;
     if (score != nullptr) score[j] = static_cast<float>(s[j]);
   }
-  const std::vector<int> by_mass = RankDescending(params.mass, n);
-  const std::vector<int> by_score = RankDescending(s.data(), n);
-  const int budget = Budget(params, by_mass);
+  const Budget budget = FindBudget(params);
+  const Before<double> before{s.data()};
 
   int kept = 0;
   for (int j = 0; j < n; ++j) {
     keep[j] = params.forced != nullptr && params.forced[j] != 0;
     kept += keep[j];
   }
-  for (int rank = 0; rank < n && kept < budget; ++rank) {
-    if (keep[by_score[rank]] != 0) continue;
-    keep[by_score[rank]] = 1;
-    ++kept;
-  }
+  KeepBest(before, n, budget.count - kept, keep);
   int64_t kept_mass = 0;
-  for (int j = 0; j < n; ++j) kept_mass += keep[j] != 0 ? params.mass[j] : 0;
-  *result = {budget, kept, by_mass[budget - 1], by_score[budget - 1],
+  kept = 0;
+  for (int j = 0; j < n; ++j) {
+    if (keep[j] == 0) continue;
+    ++kept;
+    kept_mass += params.mass[j];
+  }
+  *result = {budget.count, kept, budget.last, AtRank(before, n, budget.count - 1),
              static_cast<double>(kept_mass) / one};
 }
 

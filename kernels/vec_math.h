@@ -12,7 +12,7 @@ using I8 = int32_t __attribute__((vector_size(32)));
 using U8 = uint32_t __attribute__((vector_size(32)));
 using F4 = float __attribute__((vector_size(16)));
 using D4 = double __attribute__((vector_size(32)));
-using L4 = int64_t __attribute__((vector_size(32)));
+using UL4 = uint64_t __attribute__((vector_size(32)));
 
 inline F8 Load8(const float* p) {
   F8 x;
@@ -36,6 +36,7 @@ inline I8 Splat8(int32_t x) { return I8{x, x, x, x, x, x, x, x}; }
 inline D4 Splat4(double x) { return D4{x, x, x, x}; }
 
 inline F8 Max8(F8 a, F8 b) { return a > b ? a : b; }
+inline F8 Min8(F8 a, F8 b) { return a < b ? a : b; }
 
 inline D4 LowDoubles(F8 x) {
   return __builtin_convertvector(__builtin_shufflevector(x, x, 0, 1, 2, 3), D4);
@@ -54,13 +55,45 @@ inline float HorizontalSum(F8 x) {
 }
 inline double HorizontalSum(D4 x) { return (x[0] + x[2]) + (x[1] + x[3]); }
 
+// Lane j of row i becomes lane i of row j: pairs, fours, then halves of rows change places.
+inline void Transpose8(F8 row[8]) {
+  F8 pair[8];
+  for (int i = 0; i < 8; i += 2) {
+    pair[i] = __builtin_shufflevector(row[i], row[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+    pair[i + 1] = __builtin_shufflevector(row[i], row[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+  }
+  F8 four[8];
+  for (int i = 0; i < 8; i += 4) {
+    four[i] = __builtin_shufflevector(pair[i], pair[i + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+    four[i + 1] = __builtin_shufflevector(pair[i], pair[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+    four[i + 2] = __builtin_shufflevector(pair[i + 1], pair[i + 3], 0, 1, 8, 9, 4, 5, 12, 13);
+    four[i + 3] = __builtin_shufflevector(pair[i + 1], pair[i + 3], 2, 3, 10, 11, 6, 7, 14, 15);
+  }
+  for (int j = 0; j < 4; ++j) {
+    row[j] = __builtin_shufflevector(four[j], four[j + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    row[j + 4] = __builtin_shufflevector(four[j], four[j + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+  }
+}
+
+// Lane i: the greatest, or the sum, of row i's lanes, in the order of HorizontalMax and
+// HorizontalSum.
+inline F8 MaxOfRows(F8 row[8]) {
+  Transpose8(row);
+  F8 best = row[0];
+  for (int i = 1; i < 8; ++i) best = Max8(row[i], best);
+  return best;
+}
+inline F8 SumOfRows(F8 row[8]) {
+  Transpose8(row);
+  return ((row[0] + row[4]) + (row[2] + row[6])) + ((row[1] + row[5]) + (row[3] + row[7]));
+}
+
 // e^x to about 1 ulp; 0 below -87.3 (where the result would be subnormal), clamped above 88.3.
 // Exp8(0) is exactly 1; NaN stays NaN.
 inline F8 Exp8(F8 x) {
   const F8 lowest = Splat8(-87.3365f), highest = Splat8(88.3f);
   const F8 magic = Splat8(12582912.0f);  // 1.5 * 2^23: adding it rounds to the nearest integer
-  F8 y = x < lowest ? lowest : x;
-  y = y > highest ? highest : y;
+  const F8 y = Min8(highest, Max8(lowest, x));  // NaN stays: the second of two that do not compare
   const F8 shifted = y * Splat8(1.44269504088896341f) + magic;
   const F8 n = shifted - magic;
   F8 r = y - n * Splat8(0.693359375f);
@@ -78,7 +111,12 @@ inline F8 Exp8(F8 x) {
   F8 power;
   std::memcpy(&power, &bits, sizeof power);
   const F8 result = poly * power;
-  return x < lowest ? F8{} : result;
+  I8 kept;
+  std::memcpy(&kept, &result, sizeof kept);
+  kept &= ~(x < lowest);
+  F8 clipped;
+  std::memcpy(&clipped, &kept, sizeof clipped);
+  return clipped;
 }
 
 inline float Exp(float x) { return Exp8(Splat8(x))[0]; }

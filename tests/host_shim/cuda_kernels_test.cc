@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <sstream>
+#include <vector>
 
 #include "kernels/cuda_table.h"
 #include "kernels/selftest.h"
@@ -14,8 +15,18 @@ namespace {
 
 using ::testing::HasSubstr;
 
+// Memory errors are the same in every order, and fibers are slow under AddressSanitizer: one there.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ZIPRL_ONE_ORDER
+#endif
+#endif
+#ifdef ZIPRL_ONE_ORDER
+constexpr cuhost::Order kOrders[] = {cuhost::Order::kRandom};
+#else
 constexpr cuhost::Order kOrders[] = {cuhost::Order::kForward, cuhost::Order::kReverse,
                                      cuhost::Order::kRandom};
+#endif
 
 class CudaKernelsTest : public testing::TestWithParam<int> {
  protected:
@@ -48,8 +59,12 @@ TEST(SelfTestTest, ReportsAWrongKernel) {
     wrong.lr *= 1.01f;
     HostShimTable().adamw(wrong, param, grad, m, v, n, stream);
   };
+  std::vector<SelfTestCase> cases = SelfTestCases();
+  std::erase_if(cases, [](const SelfTestCase& test) {
+    return !test.name.starts_with("AdamW_") && !test.name.starts_with("TopPSelect_");
+  });
   std::ostringstream out;
-  EXPECT_EQ(RunSelfTest(table, out), 2);
+  EXPECT_EQ(RunSelfTest(table, cases, out), 2);
   EXPECT_THAT(out.str(), HasSubstr("FAILED AdamW_1000"));
   EXPECT_THAT(out.str(), HasSubstr("ok     TopPSelect_ties"));
 }
