@@ -1,5 +1,7 @@
 """How time and memory of GRPO steps grow: by prompt length, group size, model width, learner ranks and rollout workers.
-usage: growth.py PYTHON, from the repository's root; writes build/growth/WHAT.csv and .png
+usage: growth.py PYTHON [AXIS...], from the repository's root; writes build/growth/AXIS.csv and .png
+
+Groups begin at 2: one sample has no advantage, and the config refuses it.
 
 Small models, text prompts, p = 0.9, 32 forced tokens, one thread a process. Seconds: medians over the steps behind the
 first one; memory: the largest process. Ranks and workers are processes of this one machine: beyond its cores they only
@@ -17,10 +19,10 @@ import tempfile
 from comparison import HERE, ZIPRL, environment, run
 
 OUT, STEPS = "build/growth", 3
-BASE = {"prompt": 512, "group": 8, "width": 128, "ranks": 1, "workers": 1}
+BASE = {"prompt": 512, "group": 8, "width": 128, "ranks": 1, "workers": 1, "prompts": 4}
 AXES = {"prompt": [256, 512, 1024, 2048, 4096, 8192, 16384], "group": [2, 4, 8, 16, 32],
         "width": [64, 128, 256, 512, 768], "ranks": [1, 2, 3, 4], "workers": [1, 2, 3, 4]}
-SMALLER = {"prompt": {"group": 2}}  # what else an axis sets, so that its largest point ends in time
+SMALLER = {"prompt": {"group": 2, "prompts": 1}}  # what else an axis sets, so that its largest point ends in time
 COLUMNS = ["step_s", "generate_s", "learn_s", "peak_mib"]
 PLOT = """set terminal pngcairo noenhanced size 900,600
 set output '{path}.png'
@@ -67,7 +69,8 @@ def settings(work, point):
     return [f"{key}={value}" for key, value in {
         "model.path": f"{work}/model", "data.train_files": f"[{work}/rows.jsonl]", "data.max_prompt_length": 32768,
         "data.max_response_length": 32, "rollout.n": point["group"], "rollout.ignore_eos": "true",
-        "rollout.thresholds": "[0.9]", "algorithm.sparsity": "paper", "actor.global_batch_size": 4,
+        "rollout.thresholds": "[0.9]", "algorithm.sparsity": "paper", "actor.global_batch_size": point["prompts"],
+        "actor.max_tokens_per_micro_batch": 32768,  # a group stays together, and computes its prompt once
         "trainer.threads": 1, "trainer.max_steps": STEPS, "trainer.logger": "[jsonl]",
         "trainer.output_dir": f"{work}/run", "cluster.learner": point["ranks"],
         "cluster.rollout": point["workers"]}.items()]
@@ -92,13 +95,13 @@ def measure(point, launcher):
 
 def main():
     os.makedirs(OUT, exist_ok=True)
-    for axis, values in AXES.items():
+    for axis in sys.argv[2:] or AXES:
         path = f"{OUT}/{axis}"
         launcher = ["launch/mpirun.sh"] if axis in ("ranks", "workers") else [ZIPRL, "train"]
         with open(f"{path}.csv", "w", newline="") as file:
             table = csv.writer(file)
             table.writerow([axis] + COLUMNS)
-            for value in values:
+            for value in AXES[axis]:
                 table.writerow([value] + measure({**BASE, **SMALLER.get(axis, {}), axis: value}, launcher))
                 file.flush()
         with open(f"{path}.gp", "w") as file:
