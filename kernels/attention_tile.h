@@ -25,12 +25,13 @@ struct PackedKeys {
   std::vector<float> k_columns;   // [num_blocks][Dp, kKeyBlock]
   std::vector<int32_t> pos, end;  // [num_blocks * kKeyBlock]; padding is visible to nobody
   std::vector<int32_t> first_pos, last_end;  // [num_blocks] least k_pos, greatest k_end
-  std::vector<int32_t> last_pos, first_end;  // [num_blocks] greatest k_pos, least k_end, of width
+  std::vector<int32_t> last_pos;             // [num_blocks] greatest k_pos
+  std::vector<int32_t> first_end;            // [num_blocks] least k_end; INT_MIN where padded
 
   const float* KeyColumns(int block) const {
     return k_columns.data() + int64_t{block} * dim * kKeyBlock;
   }
-  // How many of the block's first keys, rounded up to the tile, hold all at or before q_pos.
+  // Width of the shortest start of the block, in whole tiles, that holds all keys up to q_pos.
   int Reached(int block, int32_t q_pos) const {
     const auto begin = pos.begin() + int64_t{block} * kKeyBlock;
     const auto end = std::upper_bound(begin, begin + width[block], q_pos);
@@ -53,10 +54,10 @@ inline PackedKeys PackKeys(const RaggedAttentionParams& p, int segment, int kv_h
     const int begin = b * kKeyBlock, rows = std::min(kKeyBlock, count - begin);
     keys.width.push_back(RoundUp(rows, kTileCols));
     keys.first_pos.push_back(keys.pos[begin]);
-    const auto end = keys.end.begin() + begin;
-    keys.last_end.push_back(*std::max_element(end, end + rows));
-    keys.last_pos.push_back(keys.pos[begin + keys.width.back() - 1]);
-    keys.first_end.push_back(*std::min_element(end, end + keys.width.back()));
+    const auto ends = keys.end.begin() + begin;
+    keys.last_end.push_back(*std::max_element(ends, ends + rows));
+    keys.last_pos.push_back(keys.pos[begin + rows - 1]);
+    keys.first_end.push_back(*std::min_element(ends, ends + keys.width.back()));
     PackColumns(p.k + (first + begin) * stride + int64_t{kv_head} * p.head_dim, stride, rows,
                 p.head_dim, kKeyBlock, keys.dim,
                 keys.k_columns.data() + int64_t{b} * keys.dim * kKeyBlock);

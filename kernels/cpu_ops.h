@@ -25,6 +25,7 @@ void RaggedAttention(const RaggedAttentionParams& params, float* out, float* lse
 void RaggedAttentionBackward(const RaggedAttentionParams& params, const float* out,
                              const float* lse, const float* dout, float* dq, float* dk, float* dv,
                              int kv_head_begin, int kv_head_end);
+void AppendKv(const AppendKvParams& params);
 void DecodeAttention(const DecodeAttentionParams& params, float* out);
 void TokenLogprob(const TokenLogprobParams& params, LogprobState* state, float* logprob, float* lse,
                   float* entropy);

@@ -20,6 +20,7 @@ void RaggedAttention(const RaggedAttentionParams& params, float* out, float* lse
 void RaggedAttentionBackward(const RaggedAttentionParams& params, const float* out,
                              const float* lse, const float* dout, float* dq, float* dk, float* dv,
                              int kv_head_begin, int kv_head_end, Stream stream);
+void AppendKv(const AppendKvParams& params, Stream stream);
 void DecodeAttention(const DecodeAttentionParams& params, float* out, Stream stream);
 void TokenLogprob(const TokenLogprobParams& params, LogprobState* state, float* logprob, float* lse,
                   float* entropy, Stream stream);
@@ -38,6 +39,7 @@ inline void FillOps(CudaTable& table) {
   table.scatter_rows = ScatterRows;
   table.ragged_attention = RaggedAttention;
   table.ragged_attention_backward = RaggedAttentionBackward;
+  table.append_kv = AppendKv;
   table.decode_attention = DecodeAttention;
   table.token_logprob = TokenLogprob;
   table.token_logprob_backward = TokenLogprobBackward;

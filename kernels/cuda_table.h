@@ -13,7 +13,7 @@
 
 namespace ziprl::kernels {
 
-inline constexpr int kCudaTableVersion = 2;  // goes up with every change of this struct
+inline constexpr int kCudaTableVersion = 3;  // goes up with every change of this struct
 
 // Each pointer has its op's contract, without the Backend. All pointers are device memory; calls
 // are asynchronous on the stream; a failed launch or allocation aborts with CUDA's error text.
@@ -41,6 +41,7 @@ struct CudaTable {
   void (*ragged_attention_backward)(const RaggedAttentionParams&, const float* out,
                                     const float* lse, const float* dout, float* dq, float* dk,
                                     float* dv, int kv_head_begin, int kv_head_end, Stream);
+  void (*append_kv)(const AppendKvParams&, Stream);
   void (*decode_attention)(const DecodeAttentionParams&, float* out, Stream);
   void (*token_logprob)(const TokenLogprobParams&, LogprobState* state, float* logprob, float* lse,
                         float* entropy, Stream);

@@ -7,6 +7,16 @@
 
 namespace ziprl::kernels {
 
+void AppendKv(Backend backend, const AppendKvParams& params, Stream stream) {
+  const char op[] = "AppendKv";
+  ZIPRL_KERNEL_CHECK(op, params.batch >= 0, params.batch);
+  ZIPRL_KERNEL_CHECK(op, params.num_kv_heads > 0, params.num_kv_heads);
+  ZIPRL_KERNEL_CHECK(op, params.head_dim > 0, params.head_dim);
+  if (params.batch == 0) return;
+  if (backend == Backend::kCuda) return RequireCuda(op).append_kv(params, stream);
+  cpu::AppendKv(params);
+}
+
 void DecodeAttention(Backend backend, const DecodeAttentionParams& params, float* out,
                      Stream stream) {
   const char op[] = "DecodeAttention";

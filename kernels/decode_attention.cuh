@@ -4,6 +4,9 @@
 // any lengths (it can be captured as a graph) and a row's bits do not depend on the rest of the
 // batch.
 //
+// The newest keys and values of all sequences go into their pages in one launch, whose cost is the
+// launch: 2 KB a sequence.
+//
 // Roofline on an H100 (3.35 TB/s, 67 TFLOP/s in fp32) at B = 16, 1,024 keys each, H = 16, Hk = 2,
 // D = 128: caches 33.6 MB and parts 2.1 MB, 10.6 us; 0.13 GFLOP, 2.0 us: bound by memory.
 #pragma once
@@ -174,6 +177,23 @@ __global__ void __launch_bounds__(kDecodeThreads)
     if (t < dim) output += parts.output[(at + i) * dim + t] * factor;
   }
   if (t < dim) out[head * dim + t] = length > 0 ? static_cast<float>(output / sum) : 0.0f;
+}
+
+// Block b copies row b.
+__global__ void __launch_bounds__(kDecodeThreads) AppendRow(AppendKvParams p) {
+  const int b = blockIdx.x, last = p.length[b] - 1;
+  if (last < 0) return;
+  const int64_t row = int64_t{p.num_kv_heads} * p.head_dim, from = b * row;
+  float* keys = p.pages[b][last / kPageRows] + last % kPageRows * row;
+  float* values = keys + kPageRows * row;
+  for (int64_t i = threadIdx.x; i < row; i += kDecodeThreads) {
+    keys[i] = p.k[from + i];
+    values[i] = p.v[from + i];
+  }
+}
+
+void AppendKv(const AppendKvParams& p, Stream stream) {
+  CUDA_LAUNCH(AppendRow, static_cast<unsigned>(p.batch), kDecodeThreads, stream, p);
 }
 
 void DecodeAttention(const DecodeAttentionParams& p, float* out, Stream stream) {

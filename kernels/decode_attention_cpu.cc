@@ -147,6 +147,17 @@ void AttendGroup(const Group& g, const float* q, float scale, float* out, Scratc
 
 }  // namespace
 
+void AppendKv(const AppendKvParams& p) {
+  const int64_t row = int64_t{p.num_kv_heads} * p.head_dim;
+  for (int b = 0; b < p.batch; ++b) {
+    const int last = p.length[b] - 1;
+    if (last < 0) continue;
+    float* keys = p.pages[b][last / kPageRows] + last % kPageRows * row;
+    std::copy_n(p.k + b * row, row, keys);
+    std::copy_n(p.v + b * row, row, keys + kPageRows * row);
+  }
+}
+
 void DecodeAttention(const DecodeAttentionParams& p, float* out) {
   const int heads = p.num_heads / p.num_kv_heads, dim = p.head_dim;
   const int64_t row = int64_t{p.num_kv_heads} * dim;

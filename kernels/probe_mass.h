@@ -26,6 +26,7 @@ struct ProbeMassParams {
 };
 
 // mass[j] = sum over probes c with limit[c] > j and heads h of llrint(A_h[c, j] * 2^40).
+// Where a logit is not finite, its row's lse is not, and every mass is undefined.
 // mass: [N] int64, overwritten. Also writes lse [R, H] (log-sum-exp of scaled logits) unless null.
 // One fixed evaluation order: same bits alone, batched or packed, on any number of threads.
 void ProbeMass(Backend backend, const ProbeMassParams& params, int64_t* mass, float* lse,

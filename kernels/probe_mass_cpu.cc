@@ -94,7 +94,7 @@ UL4 Bits(D4 x) {
   return bits;
 }
 
-UL4 Load4(const int64_t* p) {
+UL4 LoadMasses(const int64_t* p) {
   UL4 x;
   std::memcpy(&x, p, sizeof x);
   return x;
@@ -106,7 +106,7 @@ void AddMass(const float* exps, int stride, const double* factor, int count, int
              int64_t* mass) {
   const UL4 base = Bits(Splat4(kRounder)) * static_cast<uint64_t>(count);
   for (int j = 0; j < columns; j += 8) {
-    UL4 low = Load4(mass + j) - base, high = Load4(mass + j + 4) - base;
+    UL4 low = LoadMasses(mass + j) - base, high = LoadMasses(mass + j + 4) - base;
     for (int i = 0; i < count; ++i) {
       const F8 e = Load8(exps + int64_t{i} * stride + j);
       low += Bits(LowDoubles(e) * Splat4(factor[i]) + Splat4(kRounder));
@@ -138,9 +138,9 @@ void ForEachRows(const ProbeMassParams& p, Visit visit, Finish finish) {
   }
 }
 
-// Turns a row of logits into dL/dlogit = A (dA - sum A dA) with dA = da / H: zero where they are
-// -inf.
-void LogitGradient(float* row, int columns, float lse, const float* da_over_h) {
+// Turns a row of logits into dL/dlogit = A (dA - sum A dA) with dA = da / H; zero from `columns` to
+// `seen`.
+void LogitGradient(float* row, int columns, int seen, float lse, const float* da_over_h) {
   D4 low{}, high{};
   for (int j = 0; j < columns; j += 8) {
     const F8 a = Exp8(Load8(row + j) - Splat8(lse));
@@ -153,6 +153,7 @@ void LogitGradient(float* row, int columns, float lse, const float* da_over_h) {
   for (int j = 0; j < columns; j += 8) {
     Store8(row + j, Load8(row + j) * (Load8(da_over_h + j) - mean));
   }
+  std::fill(row + columns, row + seen, 0.0f);
 }
 
 }  // namespace
@@ -203,8 +204,8 @@ void ProbeMassBackward(const ProbeMassParams& p, const float* lse, const float* 
             continue;
           }
           const int probe = rows.first + i;
-          LogitGradient(row, rows.seen, lse[int64_t{probe} * p.num_heads + rows.head],
-                        da_over_h.data());
+          LogitGradient(row, RoundUp(p.limit[probe], 8), rows.seen,
+                        lse[int64_t{probe} * p.num_heads + rows.head], da_over_h.data());
         }
         TileGemm(rows.padded(), dim, rows.seen, {rows.logits.data(), stride, 1}, key_rows.data(),
                  dim, dq_rows.data(), dim, false);

@@ -31,7 +31,7 @@ struct TileState {
   std::vector<float> queries;      // [kQueryTile, Dp], scaled
   std::vector<float> scores;       // [kQueryTile, kKeyBlock] logits, then weights
   std::vector<float> output;       // [kQueryTile, Dp], not yet normalised
-  float greatest[kQueryTile + 8];  // eight are read where the last rows are fewer
+  float greatest[kQueryTile + 8];  // eight go together where the last rows are fewer
   double sum[kQueryTile];
 };
 
@@ -66,19 +66,19 @@ F8 ExpRow(float* scores, int width, float shift) {
 }
 
 // The logits of up to eight rows from `first` on become weights relative to each row's new maximum,
-// and the rows' states are rescaled to it. The rows see at most `width` keys of the block.
+// and the rows' states are rescaled to it. The rows see none behind the block's first `width` keys.
 void SoftmaxRows(const PackedKeys& keys, int block, int width, const QueryTile& tile, int first,
                  TileState& state) {
   const int count = std::min(8, tile.count - first);
   const int32_t* pos = tile.pos + first;
   const bool all = AllVisible(keys, block, pos[0], pos[count - 1]);
   F8 lanes[8];
-  for (int i = 0; i < 8; ++i) {
+  for (int i = 0; i < count; ++i) {
     float* scores = state.scores.data() + (first + i) * kKeyBlock;
-    lanes[i] = i >= count ? Splat8(kNegInf)
-               : all      ? MaxOfLanes(scores, width)
-                          : MaskRow(keys, block * kKeyBlock, width, pos[i], scores);
+    lanes[i] =
+        all ? MaxOfLanes(scores, width) : MaskRow(keys, block * kKeyBlock, width, pos[i], scores);
   }
+  std::fill(lanes + count, lanes + 8, Splat8(kNegInf));
   const F8 before = Load8(state.greatest + first), greatest = Max8(before, MaxOfRows(lanes));
   const F8 shift = greatest == Splat8(kNegInf) ? F8{} : greatest, rescale = Exp8(before - shift);
   for (int i = 0; i < count; ++i) {
@@ -95,7 +95,7 @@ void SoftmaxRows(const PackedKeys& keys, int block, int width, const QueryTile& 
   }
 }
 
-// Rows [first, end) of the tile to the keys of a block, of which they see at most `width`.
+// Rows [first, end) of the tile to the keys of a block; they see none behind the first `width`.
 void AttendPart(const PackedKeys& keys, const std::vector<float>& values, int head_dim, int block,
                 int width, const QueryTile& tile, int first, int end, TileState& state) {
   float* scores = state.scores.data() + first * kKeyBlock;

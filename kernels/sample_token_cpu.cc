@@ -4,6 +4,8 @@
 #include <vector>
 
 #include "kernels/cpu_ops.h"
+#include "kernels/probe_mass.h"
+#include "kernels/rank_cut.h"
 #include "kernels/tempered_logits.h"
 
 namespace ziprl::kernels::cpu {
@@ -31,23 +33,30 @@ double Total(const std::vector<float>& weight) {
 }
 
 // Zeroes what top_k and then top_p leave out: both keep the heaviest first, ties by lower index.
-void Truncate(const SampleTokenParams& p, std::vector<float>& weight) {
+// top_p counts in 2^40 fixed point. `order` is scratch [vocab].
+void Truncate(const SampleTokenParams& p, std::vector<float>& weight, std::vector<int32_t>& order) {
   const bool by_count = p.top_k > 0 && p.top_k < p.vocab, by_mass = p.top_p < 1.0f;
   if (!by_count && !by_mass) return;
-  std::vector<int32_t> order(p.vocab);
+  if (!std::isfinite(Total(weight))) return;  // has no order; its log-prob will say so
+  order.resize(p.vocab);
   std::iota(order.begin(), order.end(), 0);
-  std::sort(order.begin(), order.end(), [&weight](int32_t i, int32_t j) {
-    return weight[i] != weight[j] ? weight[i] > weight[j] : i < j;
-  });
-  int64_t kept = by_count ? p.top_k : p.vocab;
+  const Before<float> before{weight.data()};
+  int32_t kept = by_count ? p.top_k : static_cast<int32_t>(p.vocab);
+  if (by_count) std::nth_element(order.begin(), order.begin() + kept - 1, order.end(), before);
   if (by_mass) {
-    double total = 0.0, reached = 0.0;
-    for (int64_t rank = 0; rank < kept; ++rank) total += weight[order[rank]];
-    int64_t count = 0;
-    while (count < kept && reached < double{p.top_p} * total) reached += weight[order[count++]];
-    kept = std::max<int64_t>(count, 1);
+    const auto fixed = [&weight](int32_t i) {
+      return static_cast<int64_t>(std::llrint(static_cast<double>(weight[i]) * kMassOne));
+    };
+    int64_t total = 0;
+    for (int32_t rank = 0; rank < kept; ++rank) total += fixed(order[rank]);
+    const double target = std::ceil(double{p.top_p} * static_cast<double>(total));
+    kept = RankReaching(before, std::max(target, 1.0), fixed, kept, order.data()) + 1;
   }
-  for (int64_t rank = kept; rank < p.vocab; ++rank) weight[order[rank]] = 0.0f;
+  const int32_t last = order[kept - 1];
+  const float least = weight[last];
+  for (int32_t i = 0; i < p.vocab; ++i) {
+    if (weight[i] < least || (weight[i] == least && i > last)) weight[i] = 0.0f;
+  }
 }
 
 // The first index at which the running sum exceeds uniform * total; the last index of positive
@@ -68,13 +77,15 @@ int32_t InverseCdf(const std::vector<float>& weight, double target) {
 
 void SampleToken(const SampleTokenParams& p, int32_t* token, float* logprob) {
   const bool greedy = p.temperature == 0.0f;
-  std::vector<float> weight((p.vocab + 7) / 8 * 8);
+  thread_local std::vector<float> weight;  // kept from step to step: decoding allocates nothing
+  thread_local std::vector<int32_t> order;
+  weight.resize((p.vocab + 7) / 8 * 8);
   for (int64_t r = 0; r < p.rows; ++r) {
     const TemperedLogits row = {p.logits + r * p.vocab, p.vocab, p.suppressed,
                                 greedy ? 1.0f : 1.0f / p.temperature};
     const float greatest = row.Max();
     Weights(row, greatest, weight);
-    if (!greedy) Truncate(p, weight);
+    if (!greedy) Truncate(p, weight, order);
     const double total = Total(weight);
     token[r] = greedy ? ArgMax(row, greatest) : InverseCdf(weight, p.uniform[r] * total);
     logprob[r] = static_cast<float>(double{row.At(token[r])} - greatest - std::log(total));

@@ -156,6 +156,46 @@ SelfTestResult CompareDecode(const CudaTable& table, const DecodeShape& s) {
   return {Deviation(out.Host(), want), 1e-5};
 }
 
+// All pages afterwards: what was written where, and what was left alone.
+SelfTestResult CompareAppend(const CudaTable& table, const DecodeShape& s) {
+  std::mt19937 rng(107);
+  const int batch = static_cast<int>(s.length.size());
+  const int64_t row = int64_t{s.num_kv_heads} * s.head_dim, page = 2 * kPageRows * row;
+  const std::vector<float> k = Normal(rng, batch * row), v = Normal(rng, batch * row);
+  std::vector<size_t> first;  // of a sequence's pages
+  size_t count = 0;
+  for (int32_t length : s.length) {
+    first.push_back(count);
+    count += (length + kPageRows - 1) / kPageRows;
+  }
+  std::vector<float> memory = Normal(rng, static_cast<int64_t>(count) * page);
+  const DeviceBuffer device_memory(table, memory);
+  const auto pages = [&](float* base) {
+    std::vector<float*> pointers;
+    for (size_t i = 0; i < count; ++i) pointers.push_back(base + static_cast<int64_t>(i) * page);
+    return pointers;
+  };
+  const auto lists = [&](float* const* base) {
+    std::vector<float* const*> pointers;
+    for (size_t begin : first) pointers.push_back(base + begin);
+    return pointers;
+  };
+  AppendKvParams p;
+  p.batch = batch, p.num_kv_heads = s.num_kv_heads, p.head_dim = s.head_dim;
+  const std::vector<float*> host_pages = pages(memory.data());
+  const std::vector<float* const*> host_lists = lists(host_pages.data());
+  p.k = k.data(), p.v = v.data(), p.pages = host_lists.data(), p.length = s.length.data();
+  AppendKv(Backend::kCpu, p, nullptr);
+
+  const DeviceBuffer dk(table, k), dv(table, v);
+  const DeviceBuffer device_pages(table, pages(device_memory.get()));
+  const DeviceBuffer device_lists(table, lists(device_pages.get()));
+  const DeviceBuffer length(table, s.length);
+  p.k = dk.get(), p.v = dv.get(), p.pages = device_lists.get(), p.length = length.get();
+  table.append_kv(p, nullptr);
+  return {Deviation(device_memory.Host(), memory), 0};
+}
+
 }  // namespace
 
 std::vector<SelfTestCase> AttentionSelfTests() {
@@ -178,6 +218,9 @@ std::vector<SelfTestCase> AttentionSelfTests() {
   for (const DecodeShape& s : decode) {
     cases.push_back({s.name, [s](const CudaTable& table) { return CompareDecode(table, s); }});
   }
+  const DecodeShape append = {"AppendKv_page_ends", 2, 2, 80, {1, 0, 64, 65, 128, 30}};
+  cases.push_back(
+      {append.name, [append](const CudaTable& table) { return CompareAppend(table, append); }});
   return cases;
 }
 

@@ -7,8 +7,8 @@
 namespace ziprl::kernels {
 namespace {
 
-// Tiles have kTileRows rows, or these where the rows suffice: more sums in flight than the latency
-// of a multiply-add asks for, and fewer loads a product.
+// Rows of a tall tile: more sums in flight than the latency of a multiply-add asks for, and fewer
+// loads a product.
 constexpr int kTallRows = 6;
 
 // One tile of kRows x kTileCols, held in registers over the whole of k.
@@ -45,7 +45,7 @@ void TransposeBlock(const float* from, int64_t from_row, float* to, int64_t to_r
   for (int j = 0; j < 8; ++j) Store8(to + j * to_row, rows[j]);
 }
 
-// Rows of m, a multiple of kTileRows, that tall tiles take: what they leave is one or two of the
+// Rows of m, a multiple of kTileRows, that tall tiles take: they leave none, or one or two of the
 // other tiles.
 int TallRows(int m) {
   const int rest = m % kTallRows == 0 ? 0 : m % kTallRows == 2 ? 2 * kTileRows : kTileRows;

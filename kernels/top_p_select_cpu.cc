@@ -5,20 +5,13 @@
 
 #include "kernels/cpu_ops.h"
 #include "kernels/probe_mass.h"
+#include "kernels/rank_cut.h"
 
 namespace ziprl::kernels::cpu {
 namespace {
 
-// Before by value descending, ties by lower index: a total order, so that whatever selects by it
-// gives the same indices.
-template <typename T>
-struct Before {
-  const T* value;
-  bool operator()(int i, int j) const { return value[i] != value[j] ? value[i] > value[j] : i < j; }
-};
-
-std::vector<int> Indices(int n) {
-  std::vector<int> indices(n);
+std::vector<int32_t> Indices(int n) {
+  std::vector<int32_t> indices(n);
   std::iota(indices.begin(), indices.end(), 0);
   return indices;
 }
@@ -28,48 +21,35 @@ struct Budget {
   int count, last;
 };
 
-// At least 1, all when p = 1. Halves the ranks that may be the last one until one is left: order n.
+// At least 1, all when p = 1.
 Budget FindBudget(const TopPParams& params) {
   const int n = params.num_keys;
   const Before<int64_t> before{params.mass};
-  std::vector<int> by_mass = Indices(n);
+  std::vector<int32_t> by_mass = Indices(n);
   if (params.p >= 1.0) return {n, *std::max_element(by_mass.begin(), by_mass.end(), before)};
   const int64_t total = std::accumulate(params.mass, params.mass + n, int64_t{0});
   const double target = std::ceil(params.p * static_cast<double>(total));
-  int first = 0, end = n;  // ranks of the candidates; those before `first` have a mass of `reached`
-  int64_t reached = 0;
-  while (end - first > 1) {
-    const int middle = first + (end - first) / 2;
-    std::nth_element(by_mass.begin() + first, by_mass.begin() + middle, by_mass.begin() + end,
-                     before);
-    int64_t upper = 0;
-    for (int rank = first; rank < middle; ++rank) upper += params.mass[by_mass[rank]];
-    if (static_cast<double>(reached + upper) >= target) {
-      end = middle;
-    } else {
-      reached += upper;
-      first = middle;
-    }
-  }
-  return {first + 1, by_mass[first]};
+  const int32_t rank = RankReaching(
+      before, target, [&](int32_t j) { return params.mass[j]; }, n, by_mass.data());
+  return {rank + 1, by_mass[rank]};
 }
 
 // Keeps, besides what is kept, the `count` best unkept keys.
 void KeepBest(const Before<double>& before, int n, int count, uint8_t* keep) {
-  std::vector<int> free;
+  std::vector<int32_t> unkept;
   for (int j = 0; j < n; ++j) {
-    if (keep[j] == 0) free.push_back(j);
+    if (keep[j] == 0) unkept.push_back(j);
   }
-  count = std::clamp(count, 0, static_cast<int>(free.size()));
-  if (count < static_cast<int>(free.size())) {
-    std::nth_element(free.begin(), free.begin() + count, free.end(), before);
+  count = std::clamp(count, 0, static_cast<int>(unkept.size()));
+  if (count < static_cast<int>(unkept.size())) {
+    std::nth_element(unkept.begin(), unkept.begin() + count, unkept.end(), before);
   }
-  for (int i = 0; i < count; ++i) keep[free[i]] = 1;
+  for (int i = 0; i < count; ++i) keep[unkept[i]] = 1;
 }
 
 // The key of which `rank` others stand before it.
 int AtRank(const Before<double>& before, int n, int rank) {
-  std::vector<int> indices = Indices(n);
+  std::vector<int32_t> indices = Indices(n);
   std::nth_element(indices.begin(), indices.begin() + rank, indices.end(), before);
   return indices[rank];
 }

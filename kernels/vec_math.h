@@ -50,9 +50,6 @@ inline float HorizontalMax(F8 x) {
   for (int i = 1; i < 8; ++i) best = x[i] > best ? x[i] : best;
   return best;
 }
-inline float HorizontalSum(F8 x) {
-  return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
-}
 inline double HorizontalSum(D4 x) { return (x[0] + x[2]) + (x[1] + x[3]); }
 
 // Lane j of row i becomes lane i of row j: pairs, fours, then halves of rows change places.
@@ -75,14 +72,14 @@ inline void Transpose8(F8 row[8]) {
   }
 }
 
-// Lane i: the greatest, or the sum, of row i's lanes, in the order of HorizontalMax and
-// HorizontalSum.
+// Lane i: the greatest of row i's lanes. Transposes the rows.
 inline F8 MaxOfRows(F8 row[8]) {
   Transpose8(row);
   F8 best = row[0];
   for (int i = 1; i < 8; ++i) best = Max8(row[i], best);
   return best;
 }
+// Lane i: the sum of row i's lanes, in pairs of lanes 4, then 2, then 1 apart. Transposes the rows.
 inline F8 SumOfRows(F8 row[8]) {
   Transpose8(row);
   return ((row[0] + row[4]) + (row[2] + row[6])) + ((row[1] + row[5]) + (row[3] + row[7]));
@@ -118,7 +115,5 @@ inline F8 Exp8(F8 x) {
   std::memcpy(&clipped, &kept, sizeof clipped);
   return clipped;
 }
-
-inline float Exp(float x) { return Exp8(Splat8(x))[0]; }
 
 }  // namespace ziprl::kernels

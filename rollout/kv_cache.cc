@@ -82,7 +82,7 @@ void LayerCache::Compact(const Bitmap& keep, const Device& device) {
 }
 
 at::Tensor& LayerCache::PageToAppendTo(const Device& device) {
-  if (rows_ % kPageRows == 0) {
+  if (rows_ == static_cast<int64_t>(pages_.size()) * kPageRows) {
     pages_.push_back(at::empty({2, kPageRows, heads_, dim_}, device.Float()));
     data_.push_back(pages_.back().const_data_ptr<float>());
   } else if (pages_.back().use_count() > 1) {

@@ -47,11 +47,19 @@ class LayerCache {
               const Device& device);
   // One generated token: k and v [Hk, D]; memory of the host on both sides.
   void AppendRow(const float* k, const float* v);
+  // Makes room for a generated token now, so that pages() lists where it will go.
+  void ReserveRow(const Device& device) { PageToAppendTo(device); }
+  // The reserved row was written by kernels::AppendKv.
+  void CountReservedRow() {
+    ++rows_;
+    visual_.push_back(0);
+  }
   // Keeps the entries whose bit is set, in pages of its own; keep.size is length().
   void Compact(const Bitmap& keep, const Device& device);
 
   int32_t length() const { return static_cast<int32_t>(visual_.size()); }
-  // The list that DecodeAttentionParams wants, until the cache changes. In memory of the host.
+  // The list that DecodeAttentionParams wants, until the cache changes; behind the entries a
+  // reserved page, where one is. In memory of the host.
   const std::vector<const float*>& pages() const { return data_; }
   at::Tensor GatherKeys() const { return Gather(0); }  // [length, Hk, D], a copy
   at::Tensor GatherValues() const { return Gather(1); }

@@ -13,43 +13,54 @@
 namespace ziprl {
 namespace {
 
-// The caches of one layer as the kernel takes them: [R] lists, followed by the pages they list.
-struct CacheTable {
-  at::Tensor lists_and_pages, length;
-
-  CacheTable(const Rows& rows, int layer, const Device& device) {
-    std::vector<int32_t> lengths(rows.size(), 0);
-    std::vector<int64_t> begin(rows.size(), 0), words(rows.size(), 0);
-    for (size_t r = 0; r < rows.size(); ++r) {
-      begin[r] = static_cast<int64_t>(words.size());
-      if (rows[r] == nullptr) continue;
-      const LayerCache& cache = rows[r]->layers[layer].cache;
+// The caches of all layers as the kernel takes them, the token of this step included; brought to
+// the device at once. Lists of pages: [layers][R] pointers to lists, followed by the pages.
+class CacheTables {
+ public:
+  CacheTables(const Rows& rows, int layers, const Device& device) : rows_(rows.size()) {
+    std::vector<int32_t> lengths(layers * rows_, 0);
+    std::vector<int64_t> words(layers * rows_, 0), begin(layers * rows_, 0);
+    for (size_t i = 0; i < begin.size(); ++i) {
+      begin[i] = static_cast<int64_t>(words.size());
+      Sequence* sequence = rows[i % rows_];
+      if (sequence == nullptr) continue;
+      LayerCache& cache = sequence->layers[i / rows_].cache;
+      cache.ReserveRow(device);
       for (const float* page : cache.pages()) words.push_back(reinterpret_cast<int64_t>(page));
-      lengths[r] = cache.length();
+      lengths[i] = cache.length() + 1;
     }
     const auto count = static_cast<int64_t>(words.size());
     const auto options = at::TensorOptions().dtype(at::kLong);
-    lists_and_pages = at::empty({count}, options.device(device.device));
-    const int64_t* base = lists_and_pages.const_data_ptr<int64_t>();
-    for (size_t r = 0; r < rows.size(); ++r) words[r] = reinterpret_cast<int64_t>(base + begin[r]);
-    lists_and_pages.copy_(at::from_blob(words.data(), {count}, options));
-    length = ToDevice(lengths, device);
+    words_ = at::empty({count}, options.device(device.device));
+    const int64_t* base = words_.const_data_ptr<int64_t>();
+    for (size_t i = 0; i < begin.size(); ++i) {
+      words[i] = reinterpret_cast<int64_t>(base + begin[i]);
+    }
+    words_.copy_(at::from_blob(words.data(), {count}, options));
+    lengths_ = ToDevice(lengths, device);
   }
-  const float* const* const* lists() const {
-    return reinterpret_cast<const float* const* const*>(lists_and_pages.const_data_ptr<int64_t>());
+
+  float* const* const* lists(int layer) const {
+    return reinterpret_cast<float* const* const*>(words_.const_data_ptr<int64_t>()) + layer * rows_;
   }
+  const int32_t* lengths(int layer) const {
+    return lengths_.const_data_ptr<int32_t>() + layer * rows_;
+  }
+
+ private:
+  const size_t rows_;
+  at::Tensor words_, lengths_;
 };
 
-at::Tensor AttendCaches(const EngineContext& context, const Rows& rows, int layer,
+at::Tensor AttendCaches(const EngineContext& context, const CacheTables& caches, int layer,
                         const at::Tensor& q) {
   const Architecture& arch = context.arch();
-  const CacheTable caches(rows, layer, context.device());
   const at::Tensor out = at::empty_like(q);  // [R, H, D]
   kernels::DecodeAttentionParams params;
   params.q = q.data_ptr<float>();
-  params.pages = caches.lists();
-  params.length = caches.length.const_data_ptr<int32_t>();
-  params.batch = static_cast<int>(rows.size());
+  params.pages = caches.lists(layer);
+  params.length = caches.lengths(layer);
+  params.batch = static_cast<int>(q.size(0));
   params.num_heads = arch.heads;
   params.num_kv_heads = arch.kv_heads;
   params.head_dim = arch.head_dim;
@@ -60,14 +71,24 @@ at::Tensor AttendCaches(const EngineContext& context, const Rows& rows, int laye
       .to(context.device().dtype);
 }
 
-void AppendToCaches(const EngineContext& context, const Rows& rows, int layer, const Qkv& qkv) {
+void AppendToCaches(const EngineContext& context, const CacheTables& caches, const Rows& rows,
+                    int layer, const Qkv& qkv) {
+  const Architecture& arch = context.arch();
+  kernels::AppendKvParams params;
+  params.k = qkv.k.const_data_ptr<float>();
+  params.v = qkv.v.const_data_ptr<float>();
+  params.pages = caches.lists(layer);
+  params.length = caches.lengths(layer);
+  params.batch = static_cast<int>(rows.size());
+  params.num_kv_heads = arch.kv_heads;
+  params.head_dim = arch.head_dim;
+  kernels::AppendKv(context.device().backend(), params, CurrentStream(context.device().device));
   for (size_t r = 0; r < rows.size(); ++r) {
     if (rows[r] == nullptr) continue;
     SequenceLayer& state = rows[r]->layers[layer];
-    const int64_t row = static_cast<int64_t>(r);
-    state.cache.Append(qkv.k, qkv.v, row, 1, context.device());
+    state.cache.CountReservedRow();
     if (RecordsQueries(*context.config, rows[r]->out.p)) {
-      state.window.Append(qkv.q, row, 1, context.device());
+      state.window.Append(qkv.q, static_cast<int64_t>(r), 1, context.device());
     }
   }
 }
@@ -90,11 +111,12 @@ at::Tensor ForwardStep(const EngineContext& context, const Rows& rows) {
   }
   at::Tensor x = EmbedTokens(model.arch, model.params, ids, at::Tensor());
   const Rotary rotary = MakeRotary(model.arch, {position, position, position}, model.device);
+  const CacheTables caches(rows, model.arch.layers, model.device);
   for (int layer = 0; layer < model.arch.layers; ++layer) {
     const DecoderLayerWeights& weights = context.layers[layer];
     const Qkv qkv = ToFloat(ProjectQkv(model.arch, weights, x, rotary, context.decode));
-    AppendToCaches(context, rows, layer, qkv);
-    const at::Tensor attention = AttendCaches(context, rows, layer, qkv.q);
+    AppendToCaches(context, caches, rows, layer, qkv);
+    const at::Tensor attention = AttendCaches(context, caches, layer, qkv.q);
     RecompressDue(context, rows, layer);
     x = FinishLayer(model.arch, weights, x, attention, at::Tensor(), context.decode);
   }

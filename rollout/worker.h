@@ -1,4 +1,5 @@
-// The worker loop: lease -> generate -> score -> push. Seams only: neither torch nor gRPC.
+// The worker loop: lease -> generate, and beside it on a thread of its own score -> push. Seams
+// only: neither torch nor gRPC.
 #pragma once
 
 #include <functional>
@@ -11,6 +12,7 @@
 namespace ziprl {
 
 // Scores one group's completions, tri-state (reward/scorer.h wires the configured functions).
+// Called from one thread, another than the engine.
 using ScoreGroup = std::function<std::vector<Score>(const Prompt&, const std::vector<Completion>&)>;
 
 struct WorkerOptions {
@@ -19,7 +21,7 @@ struct WorkerOptions {
 };
 
 // Runs until the coordinator says the run is over (Ok), `stop` says so between two leases (Ok), or
-// an error.
+// an error. What was generated is scored and pushed before it returns.
 absl::Status RunWorker(const WorkerOptions& options, Coordinator& coordinator,
                        RolloutEngine& engine, const ScoreGroup& score,
                        const std::function<bool()>& stop);

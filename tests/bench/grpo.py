@@ -18,7 +18,7 @@ import time
 from comparison import HERE, ROUNDS, ZIPRL, environment, prepare, report, run
 
 PROMPTS, SAMPLES, TOKENS, WARM_UP = 4, 8, 32, 1
-STEPS = {"tiny": 11, "100m": 3}
+STEPS = {"tiny": 11, "100m": 2}
 TARGET = {"tiny": 5, "100m": 2.5, "100m_best": 4}
 
 

@@ -2,14 +2,18 @@
 // selection, gathering the kept rows and attention over those, against dense attention of all n by
 // LibTorch's scaled_dot_product_attention. One thread, fp32, 4 heads of 64 (2 of keys and values),
 // 128 probes. Cases sparse_prefill_n<n>_r<r>; the limit is 1 / (r^2 + probes / n), what the
-// arithmetic allows an equally fast kernel.
+// arithmetic allows an equally fast kernel, and counts for long prompts of which much is kept.
+// Elsewhere the whole is held against its parts, measured one by one: sparse_prefill_parts_*, and
+// what share of them each has.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -93,15 +97,13 @@ class Sparse {
   }
 
   void Run() {
+    ComputeMass();
     Select();
-    Gather(prompt_.q, kHeads, &q_);
-    Gather(prompt_.k, kKvHeads, &k_);
-    Gather(prompt_.v, kKvHeads, &v_);
+    Gather();
     Attend();
   }
 
- private:
-  void Select() {
+  void ComputeMass() {
     kernels::ProbeMassParams mass;
     mass.q = prompt_.q.data() + static_cast<size_t>(prompt_.n - kProbes) * kHeads * kHeadDim;
     mass.k = prompt_.k.data();
@@ -115,6 +117,10 @@ class Sparse {
     mass.head_dim = kHeadDim;
     mass.scale = kScale;
     kernels::ProbeMass(kCpu, mass, mass_.data(), nullptr, nullptr);
+  }
+
+  // Its outcome is not what attends: r says how many do.
+  void Select() {
     kernels::TopPParams top_p;
     top_p.mass = mass_.data();
     top_p.seen = seen_.data();
@@ -123,12 +129,16 @@ class Sparse {
     top_p.p = 0.9;
     kernels::TopPResult result;
     kernels::TopPSelect(kCpu, top_p, keep_.data(), nullptr, &result, nullptr);
+    chosen_.clear();
+    for (int j = 0; j < prompt_.n; ++j) {
+      if (keep_[j] != 0) chosen_.push_back(j);
+    }
   }
 
-  void Gather(const std::vector<float>& rows, int heads, std::vector<float>* out) {
-    kernels::GatherRows(kCpu, rows.data(), index_.data(), kept_,
-                        static_cast<int64_t>(heads) * kHeadDim * sizeof(float), out->data(),
-                        nullptr);
+  void Gather() {
+    GatherHeads(prompt_.q, kHeads, &q_);
+    GatherHeads(prompt_.k, kKvHeads, &k_);
+    GatherHeads(prompt_.v, kKvHeads, &v_);
   }
 
   void Attend() {
@@ -147,32 +157,64 @@ class Sparse {
     kernels::RaggedAttention(kCpu, params, out_.data(), lse_.data(), 0, kKvHeads, nullptr);
   }
 
+ private:
+  void GatherHeads(const std::vector<float>& rows, int heads, std::vector<float>* out) {
+    kernels::GatherRows(kCpu, rows.data(), index_.data(), kept_,
+                        static_cast<int64_t>(heads) * kHeadDim * sizeof(float), out->data(),
+                        nullptr);
+  }
+
   const Prompt& prompt_;
   const int kept_;
   std::vector<int32_t> limit_, seen_;
   std::vector<int64_t> mass_;
   std::vector<uint8_t> keep_;
-  std::vector<int64_t> index_;
+  std::vector<int64_t> index_, chosen_;
   std::vector<int32_t> position_, end_, offsets_;
   std::vector<float> q_, k_, v_, out_, lse_;
 };
+
+struct Round {
+  double dense, whole, mass, select, gather, attend;
+  double parts() const { return mass + select + gather + attend; }
+};
+
+double MedianOf(const std::vector<Round>& rounds,
+                const std::function<double(const Round&)>& value) {
+  std::vector<double> values;
+  for (const Round& round : rounds) values.push_back(value(round));
+  return Median(values);
+}
 
 void Measure(const Prompt& prompt, double r) {
   Dense dense(prompt);
   Sparse sparse(prompt, r);
   dense.Run();
   sparse.Run();
-  std::vector<double> ratios, dense_seconds, sparse_seconds;
+  std::vector<Round> rounds;
   for (int round = 0; round < kRounds; ++round) {
-    dense_seconds.push_back(Seconds([&] { dense.Run(); }));
-    sparse_seconds.push_back(Seconds([&] { sparse.Run(); }));
-    ratios.push_back(dense_seconds.back() / sparse_seconds.back());
+    rounds.push_back({Seconds([&] { dense.Run(); }), Seconds([&] { sparse.Run(); }),
+                      Seconds([&] { sparse.ComputeMass(); }), Seconds([&] { sparse.Select(); }),
+                      Seconds([&] { sparse.Gather(); }), Seconds([&] { sparse.Attend(); })});
   }
   const double limit = 1 / (r * r + static_cast<double>(kProbes) / prompt.n);
-  std::optional<double> target;
-  if (r >= 0.25 && prompt.n >= 4096) target = 0.85 * limit;
-  Report({absl::StrFormat("sparse_prefill_n%d_r%g", prompt.n, r), Median(sparse_seconds),
-          Median(dense_seconds), Median(ratios), target, limit, "s"});
+  const bool by_arithmetic = r >= 0.25 && prompt.n >= 4096;
+  const std::string shape = absl::StrFormat("n%d_r%g", prompt.n, r);
+  const auto whole = [](const Round& x) { return x.whole; };
+  Report({"sparse_prefill_" + shape, MedianOf(rounds, whole),
+          MedianOf(rounds, [](const Round& x) { return x.dense; }),
+          MedianOf(rounds, [](const Round& x) { return x.dense / x.whole; }),
+          by_arithmetic ? std::optional(0.85 * limit) : std::nullopt, limit, "s"});
+  const auto share = [&](double Round::*part) {
+    return MedianOf(rounds, [part](const Round& x) { return x.*part / x.parts(); });
+  };
+  Report({"sparse_prefill_parts_" + shape, MedianOf(rounds, whole),
+          MedianOf(rounds, [](const Round& x) { return x.parts(); }),
+          MedianOf(rounds, [](const Round& x) { return x.parts() / x.whole; }),
+          by_arithmetic ? std::nullopt : std::optional(0.85), 1,
+          absl::StrFormat("s; mass %.2f, selection %.2f, gathering %.2f, attention %.2f",
+                          share(&Round::mass), share(&Round::select), share(&Round::gather),
+                          share(&Round::attend))});
 }
 
 }  // namespace

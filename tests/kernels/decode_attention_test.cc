@@ -133,5 +133,34 @@ INSTANTIATE_TEST_SUITE_P(Shapes, DecodeAttentionTest,
                                          Shape{"dim_100", 2, 1, 100, {19}}),
                          [](const auto& info) { return info.param.name; });
 
+TEST(AppendKvTest, WritesTheNewestEntryAndNothingElse) {
+  const std::vector<int32_t> length = {1, 0, 64, 65};
+  const std::vector<int> first = {0, 1, 1, 2}, pages_of = {1, 0, 1, 2};
+  constexpr int kHeads = 2, kDim = 3, kRow = kHeads * kDim, kPage = 2 * kPageRows * kRow;
+  std::vector<float> memory(4 * kPage), k(4 * kRow), v(4 * kRow);
+  std::iota(memory.begin(), memory.end(), 1000.0f);
+  std::iota(k.begin(), k.end(), 1.0f);
+  std::iota(v.begin(), v.end(), 101.0f);
+  std::vector<float*> pages;
+  for (int i = 0; i < 4; ++i) pages.push_back(memory.data() + i * kPage);
+  std::vector<float* const*> lists;
+  for (int begin : first) lists.push_back(pages.data() + begin);
+  std::vector<float> want = memory;
+  for (size_t b = 0; b < length.size(); ++b) {
+    if (length[b] == 0) continue;
+    const int page = first[b] + pages_of[b] - 1, at = (length[b] - 1) % kPageRows;
+    for (int i = 0; i < kRow; ++i) {
+      want[page * kPage + at * kRow + i] = k[b * kRow + i];
+      want[page * kPage + (kPageRows + at) * kRow + i] = v[b * kRow + i];
+    }
+  }
+  AppendKvParams params;
+  params.k = k.data(), params.v = v.data();
+  params.pages = lists.data(), params.length = length.data();
+  params.batch = 4, params.num_kv_heads = kHeads, params.head_dim = kDim;
+  AppendKv(Backend::kCpu, params, nullptr);
+  EXPECT_EQ(memory, want);
+}
+
 }  // namespace
 }  // namespace ziprl::kernels

@@ -92,6 +92,26 @@ TEST_P(LayerCacheLengthTest, CopiesShareFullPagesAndNothingThatTheyAppend) {
   EXPECT_NE(second.pages()[full], third.pages()[full]);
 }
 
+// pages() lists where the next token will go, whoever else has pages in common.
+TEST_P(LayerCacheLengthTest, AReservedRowIsWhereTheTokenGoes) {
+  const int64_t n = GetParam();
+  LayerCache cache = Filled(n);
+  LayerCache other = cache;
+  for (int i = 0; i < 2; ++i) cache.ReserveRow(Device());  // once is as good
+  const LayerCache copy = cache;
+  EXPECT_EQ(copy.length(), n);
+  EXPECT_TRUE(at::equal(copy.GatherKeys(), Rows(n, 0)));
+  other.ReserveRow(Device());
+  other.Append(Rows(1, 7000), Rows(1, 8000), 0, 1, Device());
+  cache.ReserveRow(Device());  // a page that a copy has too is not written to
+  const float* page = cache.pages()[n / kPageRows];
+  cache.Append(Rows(1, 2000), Rows(1, 3000), 0, 1, Device());
+  EXPECT_EQ(cache.pages()[n / kPageRows], page);
+  ExpectHolds(cache, at::cat({Rows(n, 0), Rows(1, 2000)}), at::cat({Rows(n, 5000), Rows(1, 3000)}));
+  ExpectHolds(other, at::cat({Rows(n, 0), Rows(1, 7000)}), at::cat({Rows(n, 5000), Rows(1, 8000)}));
+  EXPECT_TRUE(at::equal(copy.GatherKeys(), Rows(n, 0)));
+}
+
 INSTANTIATE_TEST_SUITE_P(PageEnds, LayerCacheLengthTest, testing::Values(1, 63, 64, 65, 127, 128),
                          testing::PrintToStringParamName());
 

@@ -4,8 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <deque>
+#include <stdexcept>
 #include <utility>
+
+#include "absl/time/clock.h"
 
 namespace ziprl {
 namespace {
@@ -76,7 +80,7 @@ class FakeEngine : public RolloutEngine {
 
   absl::Status status;
   PolicyVersion version_ = 3;
-  int calls = 0;
+  std::atomic<int> calls = 0;
 };
 
 GroupLease MakeLease(uint64_t id, int samples, PolicyVersion version = 3) {
@@ -188,6 +192,52 @@ TEST_F(WorkerTest, AScorerThatLosesASampleIsAnError) {
   EXPECT_TRUE(absl::IsInternal(status));
   EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("1 scores for 2"));
   EXPECT_THAT(coordinator.abandoned, ElementsAre(1));
+}
+
+TEST_F(WorkerTest, AScorerThatThrowsIsAnErrorOfItsRow) {
+  coordinator.script.push_back(std::vector<GroupLease>{MakeLease(4, 2)});
+  const auto fail = [](const Prompt&, const std::vector<Completion>&) -> std::vector<Score> {
+    throw std::runtime_error("no judge");
+  };
+  const absl::Status status = Run(fail);
+  EXPECT_TRUE(absl::IsInternal(status));
+  EXPECT_THAT(std::string(status.message()),
+              ::testing::HasSubstr("row 5: scoring threw: no judge"));
+  EXPECT_THAT(coordinator.abandoned, ElementsAre(4));
+}
+
+// The first group's score waits for the second group's generation.
+TEST_F(WorkerTest, GeneratesTheNextGroupsWhileItScores) {
+  coordinator.script.push_back(std::vector<GroupLease>{MakeLease(1, 1)});
+  coordinator.script.push_back(std::vector<GroupLease>{MakeLease(2, 1)});
+  bool overlapped = false;
+  const auto wait = [&](const Prompt& prompt, const std::vector<Completion>& completions) {
+    const absl::Time limit = absl::Now() + absl::Seconds(20);
+    while (engine.calls < 2 && absl::Now() < limit) absl::SleepFor(absl::Milliseconds(1));
+    overlapped = engine.calls == 2;
+    return ScoreAll(prompt, completions);
+  };
+  ASSERT_TRUE(Run(wait).ok());
+  EXPECT_TRUE(overlapped);
+  ASSERT_EQ(coordinator.pushed.size(), 2u);
+  EXPECT_EQ(coordinator.pushed[0].lease_id, 1u);
+  EXPECT_EQ(coordinator.pushed[1].lease_id, 2u);
+}
+
+// Groups that wait behind the failed one go back, and nothing more is leased.
+TEST_F(WorkerTest, AnErrorOfScoringGivesBackWhatWaits) {
+  for (int i = 1; i <= 5; ++i) {
+    coordinator.script.push_back(std::vector<GroupLease>{MakeLease(i, 1)});
+  }
+  const auto fail = [this](const Prompt&, const std::vector<Completion>&) -> std::vector<Score> {
+    const absl::Time limit = absl::Now() + absl::Seconds(20);
+    while (engine.calls < 2 && absl::Now() < limit) absl::SleepFor(absl::Milliseconds(1));
+    return {};
+  };
+  EXPECT_TRUE(absl::IsInternal(Run(fail)));
+  EXPECT_THAT(coordinator.pushed, IsEmpty());
+  EXPECT_GE(coordinator.abandoned.size(), 2u);
+  EXPECT_EQ(coordinator.abandoned.size(), static_cast<size_t>(engine.calls.load()));
 }
 
 TEST_F(WorkerTest, StopsWhenAsked) {
