@@ -110,45 +110,57 @@ struct DecodeShape {
   std::vector<int32_t> length;
 };
 
+// Where the pages of all sequences lie in one piece of memory: in a random order.
+struct PageLayout {
+  std::vector<size_t> first;   // of a sequence's pages
+  std::vector<int64_t> order;  // [pages] places
+  int64_t page;                // floats
+
+  PageLayout(const DecodeShape& s, std::mt19937& rng)
+      : page(2 * kPageRows * int64_t{s.num_kv_heads} * s.head_dim) {
+    for (int32_t length : s.length) {
+      first.push_back(order.size());
+      order.resize(order.size() + (length + kPageRows - 1) / kPageRows);
+    }
+    std::iota(order.begin(), order.end(), 0);
+    std::shuffle(order.begin(), order.end(), rng);
+  }
+  int64_t floats() const { return static_cast<int64_t>(order.size()) * page; }
+
+  template <typename Float>
+  std::vector<Float*> Pages(Float* base) const {
+    std::vector<Float*> pointers;
+    for (int64_t place : order) pointers.push_back(base + place * page);
+    return pointers;
+  }
+  template <typename Float>
+  std::vector<Float* const*> Lists(Float* const* base) const {
+    std::vector<Float* const*> pointers;
+    for (size_t begin : first) pointers.push_back(base + begin);
+    return pointers;
+  }
+};
+
 SelfTestResult CompareDecode(const CudaTable& table, const DecodeShape& s) {
   std::mt19937 rng(103);
   const int batch = static_cast<int>(s.length.size());
-  const int64_t row = int64_t{s.num_kv_heads} * s.head_dim;
   const std::vector<float> q = Normal(rng, int64_t{batch} * s.num_heads * s.head_dim, 1.5f);
-  std::vector<size_t> first;  // of a sequence's pages, all of which are drawn in a random order
-  std::vector<int64_t> order;
-  for (int32_t length : s.length) {
-    first.push_back(order.size());
-    order.resize(order.size() + (length + kPageRows - 1) / kPageRows);
-  }
-  std::iota(order.begin(), order.end(), 0);
-  std::shuffle(order.begin(), order.end(), rng);
-  const int64_t page = 2 * kPageRows * row;
-  const std::vector<float> memory = Normal(rng, static_cast<int64_t>(order.size()) * page, 1.5f);
+  const PageLayout layout(s, rng);
+  const std::vector<float> memory = Normal(rng, layout.floats(), 1.5f);
   std::vector<float> want(q.size());
 
-  const auto pages = [&](const float* base) {
-    std::vector<const float*> pointers;
-    for (int64_t place : order) pointers.push_back(base + place * page);
-    return pointers;
-  };
-  const auto lists = [&](const float* const* base) {
-    std::vector<const float* const*> pointers;
-    for (size_t begin : first) pointers.push_back(base + begin);
-    return pointers;
-  };
   DecodeAttentionParams p;
   p.batch = batch, p.num_heads = s.num_heads, p.num_kv_heads = s.num_kv_heads;
   p.head_dim = s.head_dim, p.scale = 1.0f / std::sqrt(static_cast<float>(s.head_dim));
-  const std::vector<const float*> host_pages = pages(memory.data());
-  const std::vector<const float* const*> host_lists = lists(host_pages.data());
+  const std::vector<const float*> host_pages = layout.Pages(memory.data());
+  const std::vector<const float* const*> host_lists = layout.Lists(host_pages.data());
   p.q = q.data(), p.pages = host_lists.data(), p.length = s.length.data();
   DecodeAttention(Backend::kCpu, p, want.data(), nullptr);
 
   const DeviceBuffer dq(table, q);
   const DeviceBuffer device_memory(table, memory);
-  const DeviceBuffer device_pages(table, pages(device_memory.get()));
-  const DeviceBuffer device_lists(table, lists(device_pages.get()));
+  const DeviceBuffer device_pages(table, layout.Pages(device_memory.get()));
+  const DeviceBuffer device_lists(table, layout.Lists(device_pages.get()));
   const DeviceBuffer length(table, s.length);
   const DeviceBuffer out(table, std::vector<float>(q.size(), NAN));
   p.q = dq.get(), p.pages = device_lists.get(), p.length = length.get();
@@ -160,36 +172,22 @@ SelfTestResult CompareDecode(const CudaTable& table, const DecodeShape& s) {
 SelfTestResult CompareAppend(const CudaTable& table, const DecodeShape& s) {
   std::mt19937 rng(107);
   const int batch = static_cast<int>(s.length.size());
-  const int64_t row = int64_t{s.num_kv_heads} * s.head_dim, page = 2 * kPageRows * row;
+  const int64_t row = int64_t{s.num_kv_heads} * s.head_dim;
   const std::vector<float> k = Normal(rng, batch * row), v = Normal(rng, batch * row);
-  std::vector<size_t> first;  // of a sequence's pages
-  size_t count = 0;
-  for (int32_t length : s.length) {
-    first.push_back(count);
-    count += (length + kPageRows - 1) / kPageRows;
-  }
-  std::vector<float> memory = Normal(rng, static_cast<int64_t>(count) * page);
+  const PageLayout layout(s, rng);
+  std::vector<float> memory = Normal(rng, layout.floats());
   const DeviceBuffer device_memory(table, memory);
-  const auto pages = [&](float* base) {
-    std::vector<float*> pointers;
-    for (size_t i = 0; i < count; ++i) pointers.push_back(base + static_cast<int64_t>(i) * page);
-    return pointers;
-  };
-  const auto lists = [&](float* const* base) {
-    std::vector<float* const*> pointers;
-    for (size_t begin : first) pointers.push_back(base + begin);
-    return pointers;
-  };
+
   AppendKvParams p;
   p.batch = batch, p.num_kv_heads = s.num_kv_heads, p.head_dim = s.head_dim;
-  const std::vector<float*> host_pages = pages(memory.data());
-  const std::vector<float* const*> host_lists = lists(host_pages.data());
+  const std::vector<float*> host_pages = layout.Pages(memory.data());
+  const std::vector<float* const*> host_lists = layout.Lists(host_pages.data());
   p.k = k.data(), p.v = v.data(), p.pages = host_lists.data(), p.length = s.length.data();
   AppendKv(Backend::kCpu, p, nullptr);
 
   const DeviceBuffer dk(table, k), dv(table, v);
-  const DeviceBuffer device_pages(table, pages(device_memory.get()));
-  const DeviceBuffer device_lists(table, lists(device_pages.get()));
+  const DeviceBuffer device_pages(table, layout.Pages(device_memory.get()));
+  const DeviceBuffer device_lists(table, layout.Lists(device_pages.get()));
   const DeviceBuffer length(table, s.length);
   p.k = dk.get(), p.v = dv.get(), p.pages = device_lists.get(), p.length = length.get();
   table.append_kv(p, nullptr);

@@ -33,7 +33,8 @@ absl::StatusOr<ScoredGroup> ScoreLease(const ScoreGroup& score, const GroupLease
   return group;
 }
 
-absl::StatusOr<std::vector<ScoredGroup>> ScoreAll(const ScoreGroup& score, GeneratedGroups from) {
+// Moves the completions out of `from`.
+absl::StatusOr<std::vector<ScoredGroup>> ScoreAll(const ScoreGroup& score, GeneratedGroups& from) {
   std::vector<ScoredGroup> groups;
   for (size_t i = 0; i < from.leases.size(); ++i) {
     ZIPRL_ASSIGN_OR_RETURN(ScoredGroup group,
@@ -68,8 +69,8 @@ ScoringThread::~ScoringThread() { Finish().IgnoreError(); }
 void ScoringThread::Submit(GeneratedGroups groups) {
   {
     MutexLock lock(&mutex_);
-    while (!waiting_.empty()) changed_.WaitWithTimeout(&mutex_, kWait);
-    waiting_.push_back(std::move(groups));
+    while (waiting_.has_value()) changed_.WaitWithTimeout(&mutex_, kWait);
+    waiting_ = std::move(groups);
   }
   changed_.NotifyAll();
 }
@@ -95,32 +96,28 @@ void ScoringThread::Work() {
     absl::Status status;
     {
       MutexLock lock(&mutex_);
-      while (waiting_.empty() && !ending_) changed_.WaitWithTimeout(&mutex_, kWait);
-      if (waiting_.empty()) return;
-      groups = std::move(waiting_.front());
-      waiting_.pop_front();
+      while (!waiting_.has_value() && !ending_) changed_.WaitWithTimeout(&mutex_, kWait);
+      if (!waiting_.has_value()) return;
+      groups = *std::move(waiting_);
+      waiting_.reset();
       status = status_;
     }
     changed_.NotifyAll();
-    status = status.ok() ? ScoreAndPush(std::move(groups)) : GiveBack(groups.leases);
+    status = status.ok() ? ScoreAndPush(std::move(groups))
+                         : coordinator_.Abandon(worker_, LeaseIds(groups.leases));
     MutexLock lock(&mutex_);
     if (status_.ok()) status_ = status;
   }
 }
 
 absl::Status ScoringThread::ScoreAndPush(GeneratedGroups groups) {
-  const std::vector<uint64_t> ids = LeaseIds(groups.leases);
-  absl::StatusOr<std::vector<ScoredGroup>> scored = ScoreAll(score_, std::move(groups));
+  absl::StatusOr<std::vector<ScoredGroup>> scored = ScoreAll(score_, groups);
   if (!scored.ok()) {
-    ZIPRL_RETURN_IF_ERROR(coordinator_.Abandon(worker_, ids));
+    ZIPRL_RETURN_IF_ERROR(coordinator_.Abandon(worker_, LeaseIds(groups.leases)));
     return scored.status();
   }
   const absl::Status pushed = coordinator_.Push(worker_, *std::move(scored));
   return IsHarmlessRefusal(pushed) ? absl::OkStatus() : pushed;
-}
-
-absl::Status ScoringThread::GiveBack(const std::vector<GroupLease>& leases) {
-  return coordinator_.Abandon(worker_, LeaseIds(leases));
 }
 
 }  // namespace ziprl

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -44,14 +44,13 @@ class ScoringThread {
  private:
   void Work();
   absl::Status ScoreAndPush(GeneratedGroups groups);
-  absl::Status GiveBack(const std::vector<GroupLease>& leases);
 
   const WorkerId worker_;
   Coordinator& coordinator_;
   const ScoreGroup& score_;
   Mutex mutex_;
   CondVar changed_;
-  std::deque<GeneratedGroups> waiting_ ABSL_GUARDED_BY(mutex_);
+  std::optional<GeneratedGroups> waiting_ ABSL_GUARDED_BY(mutex_);
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
   std::thread thread_;
