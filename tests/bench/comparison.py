@@ -58,6 +58,8 @@ class Side:
 
 
 def prepare(work, size):
+    """The model and the rows; from here on both sides share one core, so that one thread each is one thread of work."""
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     easy_vqa = subprocess.check_output(
         [".venv/bin/python", "-c", "import easy_vqa, os; print(os.path.dirname(easy_vqa.__file__))"], text=True).strip()
     run([ZIPRL, "data", "import", "easy-vqa", "--from", f"{easy_vqa}/data", "--out", f"{work}/data"])
