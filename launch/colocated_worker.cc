@@ -48,7 +48,7 @@ void ColocatedWorker::TakeTurns(Learner& lead, TrainParts& parts) {
   parts.publish = [&lead](Metrics&) { return lead.BeginGeneration(); };
   if (!parts.validate) return;
   parts.validate = [this, validate = parts.validate](int64_t step) {
-    MutexLock lock(&learner_.turn());
+    const ColocatedLearner::Turn turn(learner_);
     return validate(step);
   };
 }

@@ -36,7 +36,7 @@ class ColocatedWorker {
   // generation phase follows every update, and validation takes a turn.
   void TakeTurns(Learner& lead, TrainParts& parts);
 
-  // Works until the run is over, `stop` says so between two leases (Ok), or an error.
+  // Works until the run is over, `stop` says so (Ok; leases not begun go back), or an error.
   absl::Status Run(const WorkerId& id, Coordinator& coordinator, const GroupScorer& score,
                    const std::function<bool()>& stop);
   // The same for the coordinator at "host:port", as learner-`rank`, until this object is destroyed

@@ -8,7 +8,6 @@
 #include "launch/run_client.h"
 #include "launch/training_setup.h"
 #include "launch/weight_receiver.h"
-#include "rollout/following_engine.h"
 #include "rollout/sparse_engine.h"
 #include "rollout/weight_loader.h"
 #include "rollout/worker.h"
@@ -37,15 +36,15 @@ absl::Status RolloutRole::Run(const std::string& coordinator, const RewardConfig
   ZIPRL_ASSIGN_OR_RETURN(const auto link, CoordinatorClient::Connect(client));
   WeightReceiver weights(
       {security, ResolveThreads(config_.trainer.threads), client.give_up, broadcasts_});
-  FollowingEngine following(*engine_, [&](const GroupLease& lease) -> absl::Status {
+  const auto follow = [&](const GroupLease& lease) -> absl::Status {
     ZIPRL_ASSIGN_OR_RETURN(const WeightSnapshot::Ptr snapshot, weights.Receive(lease));
     return LoadSnapshot(*snapshot, *model_);
-  });
+  };
   WorkerOptions options;
   options.id = worker;
   options.max_groups =
       std::max(1, config_.actor.global_batch_size / (2 * std::max(1, config_.cluster.rollout)));
-  const absl::Status status = RunWorker(options, *link, following, score, stop);
+  const absl::Status status = RunWorker(options, *link, *engine_, score, stop, follow);
   return absl::IsCancelled(status) && stop() ? absl::OkStatus() : status;
 }
 

@@ -24,9 +24,9 @@ class RolloutRole {
   static absl::StatusOr<std::unique_ptr<RolloutRole>> Open(const RunConfig& config,
                                                            BroadcastReceiver* broadcasts = nullptr);
 
-  // Works for the coordinator at "host:port" until the run is over or `stop` says so between two
-  // leases; samples are scored as `reward` says. Unavailable when coordinator or weights were out
-  // of reach for cluster.deadline_s, or there was no learner for LearnerLimit.
+  // Works for the coordinator at "host:port" until the run is over or `stop` says so (what is under
+  // way is finished); samples are scored as `reward` says. Unavailable when coordinator or weights
+  // were out of reach for cluster.deadline_s, or there was no learner for LearnerLimit.
   absl::Status Run(const std::string& coordinator, const RewardConfig& reward,
                    const RpcSecurity& security, const WorkerId& worker,
                    const std::function<bool()>& stop);

@@ -13,6 +13,7 @@
 #include "kernels/token_logprob.h"
 #include "model/autograd_ops.h"
 #include "model/device.h"
+#include "model/library_attention.h"
 #include "model/tiled_product.h"
 
 namespace ziprl {
@@ -63,7 +64,7 @@ struct AttentionFunction : Function<AttentionFunction> {
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const variable_list s = ctx->get_saved_variables();
     const at::Tensor &q = s[0], &k = s[1], &v = s[2];
-    const Visibility see{s[5], s[6], s[7], s[8], s[9]};
+    const Visibility see{s[5], s[6], s[7], s[8], s[9], {}, false};
     const at::Tensor grad = Wide(grads[0]);
     at::Tensor dq = at::empty_like(q, q.options());
     at::Tensor dk = at::empty_like(k, k.options()), dv = at::empty_like(v, v.options());
@@ -288,7 +289,8 @@ struct HeadFunction : Function<HeadFunction> {
 
 }  // namespace
 
-Visibility FullVisibility(const std::vector<int32_t>& lengths, bool causal, c10::Device device) {
+Visibility FullVisibility(const std::vector<int32_t>& lengths, bool causal, c10::Device device,
+                          const Compute& compute) {
   std::vector<int32_t> offsets{0}, positions;
   for (int32_t length : lengths) {
     offsets.push_back(offsets.back() + length);
@@ -299,11 +301,14 @@ Visibility FullVisibility(const std::vector<int32_t>& lengths, bool causal, c10:
   see.q_offsets = see.k_offsets = IntTensor(offsets, device);
   see.k_end = IntTensor(std::vector<int32_t>(positions.size(), std::numeric_limits<int32_t>::max()),
                         device);
+  if (compute.tile_rows == 0) see.runs = lengths;
+  see.causal = causal;
   return see;
 }
 
 at::Tensor RaggedAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                            const Visibility& visibility) {
+  if (LibraryAttentionServes(q, visibility)) return LibraryAttention(q, k, v, visibility);
   return AttentionFunction::apply(q, k, v, visibility);
 }
 

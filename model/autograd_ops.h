@@ -52,11 +52,17 @@ QkvHeads SplitQkvRotary(const at::Tensor& qkv, int heads, const at::Tensor& cos,
 struct Visibility {
   at::Tensor q_pos, k_pos, k_end;   // int32 [Nq], [Nk], [Nk]
   at::Tensor q_offsets, k_offsets;  // int32 [S + 1]
+  // The same, where it is simple and row bits may depend on their company: in each run of so many
+  // rows everyone sees everyone or, if causal, those up to itself. Empty: only the above says it.
+  std::vector<int32_t> runs;
+  bool causal = false;
 };
 // All rows of every segment see each other (bidirectional) or causally.
-Visibility FullVisibility(const std::vector<int32_t>& lengths, bool causal, c10::Device device);
+Visibility FullVisibility(const std::vector<int32_t>& lengths, bool causal, c10::Device device,
+                          const Compute& compute);
 
-// q [Nq, H, D], k, v [Nk, Hk, D] -> [Nq, H, D].
+// q [Nq, H, D], k, v [Nk, Hk, D] -> [Nq, H, D]. By the library's flash attention where that serves
+// (library_attention.h), else by our kernel.
 at::Tensor RaggedAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                            const Visibility& visibility);
 

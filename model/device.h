@@ -37,6 +37,10 @@ absl::StatusOr<Device> MakeDevice(const std::string& device, const std::string& 
 // with AVX512-BF16. Elsewhere torch emulates them, several times slower.
 bool HasBf16Products(c10::Device device);
 
+// Pieces of work that go side by side on the device when `threads` are configured: a GPU takes one
+// at a time, as large as possible.
+inline int SideBySide(int threads, c10::Device device) { return device.is_cuda() ? 1 : threads; }
+
 // Hands memory that no tensor uses back, so that others can have it: from torch's cache to the
 // device, from malloc's to the system.
 void ReturnFreeMemory(c10::Device device);

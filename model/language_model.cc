@@ -36,7 +36,7 @@ at::Tensor DenseForward(const Architecture& arch, const ParamStore& params,
                         const at::Tensor& visual, const Device& device, const Compute& compute) {
   const Rotary rotary = MakeRotary(arch, positions.axes, device);
   const auto n = static_cast<int32_t>(ids.size());
-  const Visibility causal = FullVisibility({n}, /*causal=*/true, device.device);
+  const Visibility causal = FullVisibility({n}, /*causal=*/true, device.device, compute);
   at::Tensor x = EmbedTokens(arch, params, ids, visual);
   for (int layer = 0; layer < arch.layers; ++layer) {
     const DecoderLayerWeights w = LayerWeights(params, layer);

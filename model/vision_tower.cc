@@ -107,8 +107,8 @@ at::Tensor VisionTower(const Architecture& arch, const ParamStore& params,
   const at::Tensor& embed = params.Get("visual.patch_embed.proj.weight");
   const c10::Device device = embed.device();
   const Angles angles = MakeAngles(plan, vision.hidden / vision.heads, device);
-  const Visibility windows = FullVisibility(plan.window_lengths, /*causal=*/false, device);
-  const Visibility frames = FullVisibility(plan.frame_lengths, /*causal=*/false, device);
+  const Visibility windows = FullVisibility(plan.window_lengths, /*causal=*/false, device, compute);
+  const Visibility frames = FullVisibility(plan.frame_lengths, /*causal=*/false, device, compute);
 
   at::Tensor x = GatherRows(patches.to(embed.scalar_type()), LongTensor(plan.patch_order, device));
   x = Linear(x, embed.view({vision.hidden, -1}), at::Tensor(), compute);

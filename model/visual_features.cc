@@ -116,13 +116,13 @@ struct VisualFeatures::Impl {
     });
   }
 
-  // Whether the pixels are held or on their way, or the tower's output for this model as it is.
-  bool Holds(const Key& pixels, const Model& model) {
+  // Whether the pixels are held or on their way, or the tower's output for this model's version.
+  bool Holds(const Key& pixels, const Model& model, int64_t version) {
     MutexLock lock(&mutex);
     if (entries.count(pixels) > 0) return true;
     Key tower = pixels;
     tower.model = &model;
-    tower.version = model.vision_frozen ? -1 : model.version;
+    tower.version = model.vision_frozen ? kFrozenVersion : version;
     tower.tile_rows = std::numeric_limits<int>::min();  // of any tile size
     const auto it = entries.lower_bound(tower);
     if (it == entries.end()) return false;
@@ -175,7 +175,8 @@ absl::StatusOr<PatchTensor> VisualFeatures::Patches(const Model& model, const Me
                        medium);
 }
 
-void VisualFeatures::Prefetch(const Model& model, const std::vector<const MediaRef*>& media) {
+void VisualFeatures::Prefetch(const Model& model, const std::vector<const MediaRef*>& media,
+                              int64_t version) {
   const MediaConfig& config = model.processor->media();
   const ImageProcessorConfig& cut = config.image;
   const int64_t patch_bytes = int64_t{4} * 3 * cut.temporal_patch * cut.patch * cut.patch;
@@ -183,7 +184,7 @@ void VisualFeatures::Prefetch(const Model& model, const std::vector<const MediaR
   int64_t bytes = 0;
   for (const MediaRef* medium : media) {
     const Key key = PixelKey(model, *medium);
-    if (queued.count(key) > 0 || impl_->Holds(key, model)) continue;
+    if (queued.count(key) > 0 || impl_->Holds(key, model, version)) continue;
     const absl::StatusOr<Grid> grid = model.processor->GridOf(*medium);
     if (!grid.ok()) continue;
     bytes += patch_bytes * grid->t * grid->h * grid->w;

@@ -27,9 +27,10 @@ class VisualFeatures {
   absl::StatusOr<PatchTensor> Patches(const Model& model, const MediaRef& medium);
 
   // Has threads of its own decode these images and videos before they are asked for, in this order,
-  // as far as half the capacity goes; those whose pixels or tower outputs are held are left out.
-  // Errors show when the medium is asked for.
-  void Prefetch(const Model& model, const std::vector<const MediaRef*>& media);
+  // as far as half the capacity goes; those whose pixels or tower outputs (of `version`) are held
+  // are left out. Errors show when the medium is asked for. Reads no weights: the model may be
+  // getting others meanwhile.
+  void Prefetch(const Model& model, const std::vector<const MediaRef*>& media, int64_t version);
   void WaitForPrefetch();  // for tests
 
   // Tower output of all images and videos of a prompt, in order, [M, C]; no gradient. Undefined

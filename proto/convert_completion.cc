@@ -126,6 +126,20 @@ absl::StatusOr<ScoreStatus> StatusFromPb(v1::ScoreStatus status, const std::stri
   }
 }
 
+absl::Status CheckSeconds(const std::string& field, const char* name, double seconds) {
+  if (std::isfinite(seconds) && seconds >= 0.0) return absl::OkStatus();
+  return BadField(field, name, seconds, ", allowed are seconds from 0 on");
+}
+
+absl::StatusOr<GroupTimes> TimesFromPb(const v1::GroupTimes& in, const std::string& field) {
+  const GroupTimes times{in.generate(), in.score(), in.worker_busy(), in.worker_idle()};
+  ZIPRL_RETURN_IF_ERROR(CheckSeconds(field, "generate", times.generate));
+  ZIPRL_RETURN_IF_ERROR(CheckSeconds(field, "score", times.score));
+  ZIPRL_RETURN_IF_ERROR(CheckSeconds(field, "worker_busy", times.worker_busy));
+  ZIPRL_RETURN_IF_ERROR(CheckSeconds(field, "worker_idle", times.worker_idle));
+  return times;
+}
+
 }  // namespace
 
 void ToPb(const Completion& completion, Kept kept, v1::Completion* out) {
@@ -211,6 +225,11 @@ void ToPb(const ScoredGroup& group, PromptBody prompt, v1::ScoredGroup* out) {
   }
   for (const Score& score : group.scores) ToPb(score, out->add_scores());
   out->set_version(group.version);
+  v1::GroupTimes* times = out->mutable_times();
+  times->set_generate(group.times.generate);
+  times->set_score(group.times.score);
+  times->set_worker_busy(group.times.worker_busy);
+  times->set_worker_idle(group.times.worker_idle);
 }
 
 absl::StatusOr<ScoredGroup> FromPb(const v1::ScoredGroup& in, const std::string& field) {
@@ -231,6 +250,7 @@ absl::StatusOr<ScoredGroup> FromPb(const v1::ScoredGroup& in, const std::string&
   }
   ZIPRL_RETURN_IF_ERROR(CheckCount(field + ".version", in.version()));
   group.version = in.version();
+  ZIPRL_ASSIGN_OR_RETURN(group.times, TimesFromPb(in.times(), field + ".times"));
   return group;
 }
 

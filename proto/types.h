@@ -88,6 +88,14 @@ struct Score {
   std::string error;                         // why, when not kScored
 };
 
+// Seconds that a group took where it was generated.
+struct GroupTimes {
+  double generate = 0;  // from when the engine took it to its last token, others beside it
+  double score = 0;
+  // Of its worker, since it finished the group before: generating, and with nothing to generate.
+  double worker_busy = 0, worker_idle = 0;
+};
+
 struct ScoredGroup {
   uint64_t lease_id = 0;
   Prompt prompt;
@@ -95,6 +103,7 @@ struct ScoredGroup {
   std::vector<Completion> completions;
   std::vector<Score> scores;  // parallel to completions
   PolicyVersion version = 0;  // sampled under
+  GroupTimes times;
 };
 
 }  // namespace ziprl

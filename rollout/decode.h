@@ -20,7 +20,8 @@ class DecodeBatch {
  public:
   explicit DecodeBatch(const EngineContext& context);
 
-  // Whether so many sequences, of prompts with so many tokens each, may join now.
+  // Whether so many sequences, of prompts with so many tokens each, may join now. Always true of an
+  // empty batch.
   bool HasRoom(int64_t samples, int64_t prompt_tokens) const;
   // Each draws its first token from its last prompt position's residual row, last_rows [S, C]. They
   // must live until they are done.

@@ -48,6 +48,8 @@ absl::StatusOr<PrefilledGroup> StartGroup(const EngineContext& context, VisualFe
     out.index = lease.samples[i].index;
     out.p = lease.samples[i].p;
     out.seed = lease.samples[i].seed;
+    out.token_ids.reserve(context.config->max_response_length);
+    out.logprobs.reserve(context.config->max_response_length);
     sequences.push_back(&group.sequences[i]);
   }
   group.probes = prompt.probes;
@@ -61,6 +63,8 @@ Completion FinishSequence(const EngineContext& context, Sequence sequence) {
   Completion out = std::move(sequence.out);
   out.version = context.model->version;
   out.digest = out.kept.Digest();
+  out.token_ids.shrink_to_fit();
+  out.logprobs.shrink_to_fit();
   if (context.model->processor != nullptr) {
     out.text = context.model->processor->tokenizer().Decode(out.token_ids, /*skip_special=*/true);
   }

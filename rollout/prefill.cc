@@ -158,8 +158,9 @@ at::Tensor GroupPrefill::Attend(int layer, const at::Tensor& x, const Qkv& qkv, 
   Record(layer, part, compact.k, compact.v);
   if (IsLast(layer)) return FinishLast(x, qkv, compact.k, compact.v, keep.Test(keep.size - 1));
   if (rows.defined()) compact.q = GatherRows(qkv.q, rows);
-  const at::Tensor attention = RaggedAttention(compact.q, compact.k, compact.v,
-                                               TailVisibility(kept, kept, context_.device()));
+  const at::Tensor attention = RaggedAttention(
+      compact.q, compact.k, compact.v,
+      FullVisibility({kept}, /*causal=*/true, context_.device().device, context_.prefill));
   return layers_.Finish(
       layer, x, attention.reshape({kept, context_.arch().heads * context_.arch().head_dim}), rows);
 }

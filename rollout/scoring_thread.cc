@@ -1,9 +1,11 @@
 #include "rollout/scoring_thread.h"
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "configs/base/status_macros.h"
 
 namespace ziprl {
@@ -11,37 +13,27 @@ namespace {
 
 constexpr absl::Duration kWait = absl::Seconds(1);  // a lost wake-up costs no more
 
-absl::StatusOr<ScoredGroup> ScoreLease(const ScoreGroup& score, const GroupLease& lease,
-                                       std::vector<Completion> completions) {
+absl::StatusOr<ScoredGroup> ScoreLease(const ScoreGroup& score, GeneratedGroup from) {
+  const absl::Time begun = absl::Now();
   ScoredGroup group;
-  group.lease_id = lease.lease_id;
-  group.prompt = lease.prompt;
-  group.group_seed = lease.group_seed;
-  group.version = lease.version;
+  group.lease_id = from.lease.lease_id;
+  group.group_seed = from.lease.group_seed;
+  group.version = from.lease.version;
+  group.prompt = std::move(from.lease.prompt);
+  group.completions = std::move(from.completions);
+  const int64_t row = group.prompt.row + 1;
   try {
-    group.scores = score(lease.prompt, completions);
+    group.scores = score(group.prompt, group.completions);
   } catch (const std::exception& error) {
-    return absl::InternalError(
-        absl::StrCat("row ", lease.prompt.row + 1, ": scoring threw: ", error.what()));
+    return absl::InternalError(absl::StrCat("row ", row, ": scoring threw: ", error.what()));
   }
-  group.completions = std::move(completions);
   if (group.scores.size() != group.completions.size()) {
-    return absl::InternalError(absl::StrCat("row ", lease.prompt.row + 1, ": ", group.scores.size(),
-                                            " scores for ", group.completions.size(),
-                                            " completions"));
+    return absl::InternalError(absl::StrCat("row ", row, ": ", group.scores.size(), " scores for ",
+                                            group.completions.size(), " completions"));
   }
+  group.times = from.times;
+  group.times.score = std::max(0.0, absl::ToDoubleSeconds(absl::Now() - begun));
   return group;
-}
-
-// Moves the completions out of `from`.
-absl::StatusOr<std::vector<ScoredGroup>> ScoreAll(const ScoreGroup& score, GeneratedGroups& from) {
-  std::vector<ScoredGroup> groups;
-  for (size_t i = 0; i < from.leases.size(); ++i) {
-    ZIPRL_ASSIGN_OR_RETURN(ScoredGroup group,
-                           ScoreLease(score, from.leases[i], std::move(from.completions[i])));
-    groups.push_back(std::move(group));
-  }
-  return groups;
 }
 
 // Refusals that the coordinator heals by itself: a stale group is leased again, a known one is
@@ -52,25 +44,21 @@ bool IsHarmlessRefusal(const absl::Status& status) {
 
 }  // namespace
 
-std::vector<uint64_t> LeaseIds(const std::vector<GroupLease>& leases) {
-  std::vector<uint64_t> ids;
-  for (const GroupLease& lease : leases) ids.push_back(lease.lease_id);
-  return ids;
-}
-
-ScoringThread::ScoringThread(WorkerId worker, Coordinator& coordinator, const ScoreGroup& score)
+ScoringThread::ScoringThread(WorkerId worker, Coordinator& coordinator, const ScoreGroup& score,
+                             int most_waiting)
     : worker_(std::move(worker)),
       coordinator_(coordinator),
       score_(score),
+      most_waiting_(static_cast<size_t>(std::max(1, most_waiting))),
       thread_([this] { Work(); }) {}
 
 ScoringThread::~ScoringThread() { Finish().IgnoreError(); }
 
-void ScoringThread::Submit(GeneratedGroups groups) {
+void ScoringThread::Submit(GeneratedGroup group) {
   {
     MutexLock lock(&mutex_);
-    while (waiting_.has_value()) changed_.WaitWithTimeout(&mutex_, kWait);
-    waiting_ = std::move(groups);
+    while (waiting_.size() >= most_waiting_) changed_.WaitWithTimeout(&mutex_, kWait);
+    waiting_.push_back(std::move(group));
   }
   changed_.NotifyAll();
 }
@@ -92,31 +80,34 @@ absl::Status ScoringThread::Finish() {
 
 void ScoringThread::Work() {
   while (true) {
-    GeneratedGroups groups;
+    GeneratedGroup group;
     absl::Status status;
     {
       MutexLock lock(&mutex_);
-      while (!waiting_.has_value() && !ending_) changed_.WaitWithTimeout(&mutex_, kWait);
-      if (!waiting_.has_value()) return;
-      groups = *std::move(waiting_);
-      waiting_.reset();
+      while (waiting_.empty() && !ending_) changed_.WaitWithTimeout(&mutex_, kWait);
+      if (waiting_.empty()) return;
+      group = std::move(waiting_.front());
+      waiting_.pop_front();
       status = status_;
     }
     changed_.NotifyAll();
-    status = status.ok() ? ScoreAndPush(std::move(groups))
-                         : coordinator_.Abandon(worker_, LeaseIds(groups.leases));
+    status = status.ok() ? ScoreAndPush(std::move(group))
+                         : coordinator_.Abandon(worker_, {group.lease.lease_id});
     MutexLock lock(&mutex_);
     if (status_.ok()) status_ = status;
   }
 }
 
-absl::Status ScoringThread::ScoreAndPush(GeneratedGroups groups) {
-  absl::StatusOr<std::vector<ScoredGroup>> scored = ScoreAll(score_, groups);
+absl::Status ScoringThread::ScoreAndPush(GeneratedGroup group) {
+  const uint64_t lease = group.lease.lease_id;
+  absl::StatusOr<ScoredGroup> scored = ScoreLease(score_, std::move(group));
   if (!scored.ok()) {
-    ZIPRL_RETURN_IF_ERROR(coordinator_.Abandon(worker_, LeaseIds(groups.leases)));
+    ZIPRL_RETURN_IF_ERROR(coordinator_.Abandon(worker_, {lease}));
     return scored.status();
   }
-  const absl::Status pushed = coordinator_.Push(worker_, *std::move(scored));
+  std::vector<ScoredGroup> groups;
+  groups.push_back(*std::move(scored));
+  const absl::Status pushed = coordinator_.Push(worker_, std::move(groups));
   return IsHarmlessRefusal(pushed) ? absl::OkStatus() : pushed;
 }
 

@@ -1,8 +1,7 @@
-// Scores groups and hands them in while the worker generates the next ones.
+// Scores groups and hands them in while the worker generates others.
 #pragma once
 
-#include <cstdint>
-#include <optional>
+#include <deque>
 #include <thread>
 #include <vector>
 
@@ -13,26 +12,26 @@
 
 namespace ziprl {
 
-// Leases and what was generated for them.
-struct GeneratedGroups {
-  std::vector<GroupLease> leases;
-  std::vector<std::vector<Completion>> completions;  // [leases]
+// A lease and what was generated for it.
+struct GeneratedGroup {
+  GroupLease lease;
+  std::vector<Completion> completions;
+  GroupTimes times;
 };
-
-std::vector<uint64_t> LeaseIds(const std::vector<GroupLease>& leases);
 
 // One thread; what was submitted is pushed in the order of Submit. The first error ends its work:
 // the leases of what was not pushed are given back. Thread-safe.
 class ScoringThread {
  public:
   // Coordinator and score must outlive it.
-  ScoringThread(WorkerId worker, Coordinator& coordinator, const ScoreGroup& score);
+  ScoringThread(WorkerId worker, Coordinator& coordinator, const ScoreGroup& score,
+                int most_waiting);
   ~ScoringThread();  // as Finish
   ScoringThread(const ScoringThread&) = delete;
   ScoringThread& operator=(const ScoringThread&) = delete;
 
-  // Waits while one batch waits behind the one at work, so that few finished groups are held here.
-  void Submit(GeneratedGroups groups);
+  // Waits while `most_waiting` groups wait, so that few finished ones are held here.
+  void Submit(GeneratedGroup group);
 
   // Ok, or the first error so far.
   absl::Status status();
@@ -43,14 +42,15 @@ class ScoringThread {
 
  private:
   void Work();
-  absl::Status ScoreAndPush(GeneratedGroups groups);
+  absl::Status ScoreAndPush(GeneratedGroup group);
 
   const WorkerId worker_;
   Coordinator& coordinator_;
   const ScoreGroup& score_;
+  const size_t most_waiting_;
   Mutex mutex_;
   CondVar changed_;
-  std::optional<GeneratedGroups> waiting_ ABSL_GUARDED_BY(mutex_);
+  std::deque<GeneratedGroup> waiting_ ABSL_GUARDED_BY(mutex_);
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
   std::thread thread_;

@@ -9,14 +9,13 @@
 #include "absl/strings/str_cat.h"
 #include "configs/base/parallel.h"
 #include "configs/base/status_macros.h"
+#include "model/device.h"
 #include "model/visual_features.h"
 #include "rollout/decode.h"
 #include "rollout/group.h"
 
 namespace ziprl {
 namespace {
-
-using Completions = std::vector<std::vector<Completion>>;
 
 std::vector<const MediaRef*> MediaOf(const std::vector<GroupLease>& leases) {
   std::vector<const MediaRef*> media;
@@ -29,62 +28,75 @@ std::vector<const MediaRef*> MediaOf(const std::vector<GroupLease>& leases) {
 // Groups that decode as one batch. Each enters once there is room and leaves when it is done.
 class Lane {
  public:
-  Lane(const EngineContext& context, VisualFeatures& features,
-       const std::vector<GroupLease>& leases, Completions* out)
-      : context_(context), features_(features), leases_(leases), out_(out), batch_(context) {}
+  Lane(const EngineContext& context, VisualFeatures& features, GroupStream& groups)
+      : context_(context), features_(features), groups_(groups), batch_(context) {}
 
-  // Leases first, first + stride, first + 2 stride, ...
-  absl::Status Generate(size_t first, size_t stride) {
-    size_t next = first;
-    while (next < leases_.size() || !batch_.empty()) {
-      for (; next < leases_.size() && HasRoom(leases_[next]); next += stride) {
-        ZIPRL_RETURN_IF_ERROR(Start(next));
-      }
-      if (!batch_.empty()) batch_.Step();
+  // `first` and, if asked, what else the stream gives.
+  absl::Status Generate(const GroupLease& first, bool more) {
+    next_ = &first;
+    more_ = more;
+    while (true) {
+      ZIPRL_RETURN_IF_ERROR(Fill());
+      if (batch_.empty()) return absl::OkStatus();
+      batch_.Step();
       FinishGroups();
     }
-    return absl::OkStatus();
   }
 
  private:
   struct Started {
-    size_t lease;
+    const GroupLease* group;
     std::vector<Sequence> sequences;
   };
 
-  bool HasRoom(const GroupLease& lease) const {
-    return batch_.HasRoom(static_cast<int64_t>(lease.samples.size()),
-                          static_cast<int64_t>(lease.prompt.token_ids.size()));
+  // Starts groups while there are any and the next one has room.
+  absl::Status Fill() {
+    while (true) {
+      if (more_ && next_ == nullptr && batch_.HasRoom(1, 1)) {
+        next_ = groups_.Next(/*idle=*/batch_.empty());
+      }
+      if (next_ == nullptr || !HasRoom(*next_)) return absl::OkStatus();
+      ZIPRL_RETURN_IF_ERROR(Start(*std::exchange(next_, nullptr)));
+      FinishGroups();  // its first tokens may have been its last
+    }
   }
 
-  absl::Status Start(size_t lease) {
-    ZIPRL_ASSIGN_OR_RETURN(PrefilledGroup group, StartGroup(context_, features_, leases_[lease]));
-    groups_.push_back({lease, std::move(group.sequences)});
+  bool HasRoom(const GroupLease& group) const {
+    return batch_.HasRoom(static_cast<int64_t>(group.samples.size()),
+                          static_cast<int64_t>(group.prompt.token_ids.size()));
+  }
+
+  absl::Status Start(const GroupLease& group) {
+    ZIPRL_ASSIGN_OR_RETURN(PrefilledGroup prefilled, StartGroup(context_, features_, group));
+    started_.push_back({&group, std::move(prefilled.sequences)});
     std::vector<Sequence*> sequences;
-    for (Sequence& sequence : groups_.back().sequences) sequences.push_back(&sequence);
-    if (!sequences.empty()) batch_.Join(sequences, group.last_rows);
+    for (Sequence& sequence : started_.back().sequences) sequences.push_back(&sequence);
+    if (!sequences.empty()) batch_.Join(sequences, prefilled.last_rows);
     return absl::OkStatus();
   }
 
   void FinishGroups() {
-    groups_.remove_if([this](Started& group) {
-      if (!std::all_of(group.sequences.begin(), group.sequences.end(),
+    started_.remove_if([this](Started& one) {
+      if (!std::all_of(one.sequences.begin(), one.sequences.end(),
                        [](const Sequence& sequence) { return sequence.done; })) {
         return false;
       }
-      for (Sequence& sequence : group.sequences) {
-        (*out_)[group.lease].push_back(FinishSequence(context_, std::move(sequence)));
+      std::vector<Completion> completions;
+      for (Sequence& sequence : one.sequences) {
+        completions.push_back(FinishSequence(context_, std::move(sequence)));
       }
+      groups_.Done(*one.group, std::move(completions));
       return true;
     });
   }
 
   const EngineContext& context_;
   VisualFeatures& features_;
-  const std::vector<GroupLease>& leases_;
-  Completions* out_;
+  GroupStream& groups_;
   DecodeBatch batch_;
-  std::list<Started> groups_;
+  const GroupLease* next_ = nullptr;  // handed out, waits for room
+  bool more_ = false;
+  std::list<Started> started_;
 };
 
 class SparseEngine : public RolloutEngine {
@@ -93,21 +105,36 @@ class SparseEngine : public RolloutEngine {
                std::shared_ptr<VisualFeatures> features)
       : config_(config), model_(std::move(model)), features_(std::move(features)) {}
 
-  absl::StatusOr<Completions> Generate(const std::vector<GroupLease>& leases) override {
+  absl::Status GenerateStream(GroupStream& groups) override {
     ZIPRL_ASSIGN_OR_RETURN(const EngineContext context, MakeEngineContext(config_, *model_));
-    features_->Prefetch(*model_, MediaOf(leases));
-    Completions out(leases.size());
-    // Threads are spread over leases first; what is left works inside operations, where bits may
-    // depend on it.
-    const int lanes = std::clamp(static_cast<int>(leases.size()), 1, std::max(1, config_.threads));
-    const int inner = config_.deterministic ? 1 : std::max(1, config_.threads / lanes);
+    // Threads are spread over groups first; what is left works inside operations, where bits may
+    // depend on it. With fewer groups than threads that is decided anew once they are done, and
+    // what comes meanwhile waits for it.
+    const int threads = SideBySide(std::max(1, config_.threads), model_->device.device);
+    std::vector<const GroupLease*> first;
+    while (static_cast<int>(first.size()) < threads) {
+      const GroupLease* group = groups.Next(/*idle=*/first.empty());
+      if (group == nullptr) break;
+      first.push_back(group);
+    }
+    if (first.empty()) return absl::OkStatus();
+    const int lanes = static_cast<int>(first.size());
+    const int inner = config_.deterministic ? 1 : threads / lanes;
+    const bool more = lanes == threads;
     std::vector<absl::Status> status(lanes);
     ParallelUnits(lanes, lanes, [&](int lane, int) {
       status[lane] = GuardTorch(
-          inner, [&] { return Lane(context, *features_, leases, &out).Generate(lane, lanes); });
+          inner, [&] { return Lane(context, *features_, groups).Generate(*first[lane], more); });
+      if (!status[lane].ok()) groups.Close();
     });
     for (const absl::Status& each : status) ZIPRL_RETURN_IF_ERROR(each);
-    return out;
+    return absl::OkStatus();
+  }
+
+  void Prepare(const std::vector<GroupLease>& leases) override {
+    if (!leases.empty()) {
+      features_->Prefetch(*model_, MediaOf(leases), leases.front().version);
+    }
   }
 
   // Caches and activations live as long as their Generate call; what outlives it is what the tower

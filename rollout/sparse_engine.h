@@ -32,7 +32,7 @@ struct EngineConfig {
   int rescore_interval = 100;
   std::vector<std::string> force_keep = {"last"};
   bool deterministic = false;
-  int threads = 1;  // groups side by side; inside operations when there are fewer groups
+  int threads = 1;  // groups side by side (SideBySide); inside operations when there are fewer
 };
 
 // From a run's config: for training rollouts, or for evaluation (deterministic selection, eval

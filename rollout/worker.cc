@@ -5,45 +5,44 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "configs/base/status_macros.h"
+#include "rollout/lease_stream.h"
 #include "rollout/scoring_thread.h"
 
 namespace ziprl {
 namespace {
 
-constexpr absl::Duration kLeaseWait = absl::Milliseconds(200);
 constexpr absl::Duration kVersionWait = absl::Milliseconds(10);
 
-absl::StatusOr<std::vector<std::vector<Completion>>> Generate(const std::vector<GroupLease>& leases,
-                                                              RolloutEngine& engine) {
-  ZIPRL_ASSIGN_OR_RETURN(auto completions, engine.Generate(leases));
-  if (completions.size() == leases.size()) return completions;
-  return absl::InternalError(absl::StrCat("the engine returned ", completions.size(),
-                                          " groups for ", leases.size(), " leases"));
+absl::Status Generate(const GroupLease& first, LeaseStream& groups, RolloutEngine& engine,
+                      const FollowVersion& follow) {
+  if (follow && first.version != engine.version()) ZIPRL_RETURN_IF_ERROR(follow(first));
+  ZIPRL_RETURN_IF_ERROR(engine.GenerateStream(groups));
+  if (groups.under_way() == 0) return absl::OkStatus();
+  return absl::InternalError(
+      absl::StrCat("the engine left ", groups.under_way(), " groups undone"));
 }
 
 }  // namespace
 
 absl::Status RunWorker(const WorkerOptions& options, Coordinator& coordinator,
                        RolloutEngine& engine, const ScoreGroup& score,
-                       const std::function<bool()>& stop) {
-  ScoringThread scoring(options.id, coordinator, score);
-  while (scoring.status().ok() && !stop()) {
-    absl::StatusOr<std::vector<GroupLease>> leases =
-        coordinator.Lease(options.id, options.max_groups, kLeaseWait);
-    if (absl::IsOutOfRange(leases.status())) break;
-    ZIPRL_RETURN_IF_ERROR(leases.status());
-    if (leases->empty()) continue;
-
-    auto completions = Generate(*leases, engine);
-    if (!completions.ok()) {
-      ZIPRL_RETURN_IF_ERROR(coordinator.Abandon(options.id, LeaseIds(*leases)));
-      if (!absl::IsFailedPrecondition(completions.status())) return completions.status();
-      absl::SleepFor(kVersionWait);  // another version became current meanwhile; lease afresh
-      continue;
-    }
-    scoring.Submit({*std::move(leases), *std::move(completions)});
+                       const std::function<bool()>& stop, const FollowVersion& follow) {
+  ScoringThread scoring(options.id, coordinator, score, options.max_groups);
+  LeaseStream groups(
+      options, coordinator, engine, [&] { return stop() || !scoring.status().ok(); },
+      [&scoring](GeneratedGroup group) { scoring.Submit(std::move(group)); });
+  while (true) {
+    ZIPRL_ASSIGN_OR_RETURN(const GroupLease* const first, groups.Begin());
+    if (first == nullptr) break;
+    const absl::Status status = Generate(*first, groups, engine, follow);
+    if (status.ok()) continue;
+    ZIPRL_RETURN_IF_ERROR(groups.GiveBack());
+    if (!absl::IsFailedPrecondition(status)) return status;
+    absl::SleepFor(kVersionWait);  // another version became current meanwhile; lease afresh
   }
-  return scoring.Finish();
+  const absl::Status scored = scoring.Finish();
+  const absl::Status returned = groups.GiveBack();
+  return scored.ok() ? returned : scored;
 }
 
 }  // namespace ziprl

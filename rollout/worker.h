@@ -15,15 +15,21 @@ namespace ziprl {
 // Called from one thread, another than the engine.
 using ScoreGroup = std::function<std::vector<Score>(const Prompt&, const std::vector<Completion>&)>;
 
+// Makes the lease's version the engine's. FailedPrecondition: it cannot be had (any more); the
+// worker asks for other leases.
+using FollowVersion = std::function<absl::Status(const GroupLease& lease)>;
+
 struct WorkerOptions {
   WorkerId id;
-  int max_groups = 8;  // leased at a time
+  int max_groups = 8;  // that it holds, waiting or under way
 };
 
-// Runs until the coordinator says the run is over (Ok), `stop` says so between two leases (Ok), or
-// an error. What was generated is scored and pushed before it returns.
+// Runs until the coordinator says the run is over (Ok), `stop` says so (Ok), or an error. What was
+// generated is scored and pushed before it returns; of other groups the leases are given back.
+// `stop` is called from another thread.
+// Without `follow` the engine's version changes by itself.
 absl::Status RunWorker(const WorkerOptions& options, Coordinator& coordinator,
                        RolloutEngine& engine, const ScoreGroup& score,
-                       const std::function<bool()>& stop);
+                       const std::function<bool()>& stop, const FollowVersion& follow = nullptr);
 
 }  // namespace ziprl

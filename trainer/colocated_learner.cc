@@ -1,5 +1,6 @@
 #include "trainer/colocated_learner.h"
 
+#include <atomic>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -17,15 +18,22 @@ class ColocatedLearner::TurnEngine : public RolloutEngine {
  public:
   explicit TurnEngine(ColocatedLearner& owner) : owner_(owner) {}
 
-  absl::StatusOr<std::vector<std::vector<Completion>>> Generate(
-      const std::vector<GroupLease>& leases) override {
+  absl::Status GenerateStream(GroupStream& groups) override {
     MutexLock lock(&owner_.turn_);
     const absl::Time deadline = absl::Now() + kLongestWait;
-    while (!owner_.open_ && absl::Now() < deadline) {
+    while ((!owner_.open_ || owner_.wanted_ > 0) && absl::Now() < deadline) {
       owner_.opened_.WaitWithTimeout(&owner_.turn_, deadline - absl::Now());
     }
     if (!owner_.open_) return absl::FailedPreconditionError("the learner has the parameters");
-    return owner_.inner_engine_.Generate(leases);
+    owner_.SetStream(&groups);
+    const absl::Status status = owner_.inner_engine_.GenerateStream(groups);
+    owner_.SetStream(nullptr);
+    return status;
+  }
+
+  // Decoding takes threads, which a learner has to itself.
+  void Prepare(const std::vector<GroupLease>& leases) override {
+    if (owner_.open_) owner_.inner_engine_.Prepare(leases);
   }
 
   PolicyVersion version() const override {
@@ -44,6 +52,31 @@ ColocatedLearner::~ColocatedLearner() = default;
 
 RolloutEngine& ColocatedLearner::engine() { return *engine_; }
 
+ColocatedLearner::Turn::Turn(ColocatedLearner& of) : of_(of) {
+  ++of_.wanted_;
+  of_.CloseStream();
+  of_.turn_.Lock();
+  --of_.wanted_;
+}
+
+ColocatedLearner::Turn::~Turn() {
+  of_.turn_.Unlock();
+  of_.opened_.NotifyAll();
+}
+
+// Whoever wants the turn closes the stream that is there, or the engine sees here that it is
+// wanted.
+void ColocatedLearner::SetStream(GroupStream* stream) {
+  MutexLock lock(&stream_mutex_);
+  stream_ = stream;
+  if (stream != nullptr && wanted_ > 0) stream->Close();
+}
+
+void ColocatedLearner::CloseStream() {
+  MutexLock lock(&stream_mutex_);
+  if (stream_ != nullptr) stream_->Close();
+}
+
 absl::Status ColocatedLearner::BeginGeneration() {
   if (generating_) return absl::OkStatus();
   ZIPRL_RETURN_IF_ERROR(learner_.GatherParams());
@@ -58,7 +91,7 @@ absl::Status ColocatedLearner::BeginGeneration() {
 void ColocatedLearner::EndGeneration() {
   if (!generating_) return;
   {
-    MutexLock lock(&turn_);
+    Turn turn(*this);
     open_ = false;
   }
   inner_engine_.FreeMemory();

@@ -13,6 +13,7 @@
 #include "configs/base/status_macros.h"
 #include "trainer/lines_file.h"
 #include "trainer/progress.h"
+#include "trainer/question_stream.h"
 
 namespace ziprl {
 namespace {
@@ -89,20 +90,22 @@ class Evaluation {
   absl::StatusOr<EvalSummary> Run(const PromptStream& questions) {
     const absl::Time start = Clock::Real()->Now();
     ZIPRL_RETURN_IF_ERROR(lines_.Open());
-    std::vector<GroupLease> batch;
-    while (true) {
-      ZIPRL_ASSIGN_OR_RETURN(std::optional<Prompt> prompt, questions());
-      if (prompt.has_value()) {
-        batch.push_back(
-            LeaseFor(*std::move(prompt), ++leases_, options_, summary_.points, engine_.version()));
-      }
-      const bool full = static_cast<int>(batch.size()) >= options_.batch;
-      if (!batch.empty() && (full || !prompt.has_value())) {
-        ZIPRL_RETURN_IF_ERROR(Answer(batch));
-        batch.clear();
-      }
-      if (!prompt.has_value()) break;
+    QuestionStream stream(
+        engine_, questions, options_.batch,
+        [this](Prompt prompt) {
+          return LeaseFor(std::move(prompt), ++leases_, options_, summary_.points,
+                          engine_.version());
+        },
+        [this](const GroupLease& lease, const std::vector<Completion>& completions) {
+          return Answered(lease, completions);
+        });
+    for (bool more = true; more;) {
+      const absl::Status status = engine_.GenerateStream(stream);
+      ZIPRL_RETURN_IF_ERROR(stream.status());
+      ZIPRL_RETURN_IF_ERROR(status);
+      ZIPRL_ASSIGN_OR_RETURN(more, stream.MoreToCome());
     }
+    ShowProgress();
     if (summary_.questions == 0) return absl::InvalidArgumentError("no question to evaluate");
     ZIPRL_RETURN_IF_ERROR(lines_.Close());
     FinishTallies();
@@ -111,25 +114,20 @@ class Evaluation {
   }
 
  private:
-  absl::Status Answer(const std::vector<GroupLease>& batch) {
-    ZIPRL_ASSIGN_OR_RETURN(const auto completions, engine_.Generate(batch));
-    if (completions.size() != batch.size()) {
-      return absl::InternalError(absl::StrFormat("the engine gave %d groups for %d leases",
-                                                 completions.size(), batch.size()));
-    }
-    for (size_t i = 0; i < batch.size(); ++i) {
-      ZIPRL_RETURN_IF_ERROR(Tally(batch[i], completions[i]));
-    }
-    if (options_.progress != nullptr) {
-      const EvalTally& last = summary_.points.back().all;
-      const double scored =
-          static_cast<double>(std::max<int64_t>(last.samples - last.not_scored, 1));
-      options_.progress->Update(
-          summary_.questions, absl::StrFormat("p=%g acc %.3f kept %.3f", summary_.points.back().p,
-                                              last.accuracy / scored,
-                                              last.kept_ratio / static_cast<double>(last.samples)));
-    }
+  absl::Status Answered(const GroupLease& lease, const std::vector<Completion>& completions) {
+    ZIPRL_RETURN_IF_ERROR(Tally(lease, completions));
+    if (summary_.questions % options_.batch == 0) ShowProgress();
     return absl::OkStatus();
+  }
+
+  void ShowProgress() {
+    if (options_.progress == nullptr || summary_.questions == 0) return;
+    const EvalTally& last = summary_.points.back().all;
+    const double scored = static_cast<double>(std::max<int64_t>(last.samples - last.not_scored, 1));
+    options_.progress->Update(
+        summary_.questions,
+        absl::StrFormat("p=%g acc %.3f kept %.3f", summary_.points.back().p, last.accuracy / scored,
+                        last.kept_ratio / static_cast<double>(last.samples)));
   }
 
   absl::Status Tally(const GroupLease& lease, const std::vector<Completion>& completions) {

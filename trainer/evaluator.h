@@ -26,7 +26,7 @@ struct EvalOptions {
   std::vector<double> thresholds = {.975};
   bool dense = true;                // also p = 1, first
   int n = 1;                        // samples per question and threshold
-  int batch = 16;                   // questions the engine gets at a time
+  int batch = 16;                   // questions read at a time, their images decoded ahead
   uint64_t seed = 0;                // of the probe draw and of sampling
   std::string lines;                // file for one JSON line per question; empty = none
   std::vector<int32_t> visual_ids;  // tokens that stand for image and video patches
@@ -38,7 +38,8 @@ struct EvalOptions {
 using ScoreCompletions =
     std::function<std::vector<Score>(const Prompt&, const std::vector<Completion>&)>;
 
-// Errors of engine, data or disk end it and leave no file of lines.
+// Errors of engine, data or disk end it and leave no file of lines. Scoring and on_question are
+// called from the engine's threads, one at a time.
 absl::StatusOr<EvalSummary> Evaluate(RolloutEngine& engine, const PromptStream& questions,
                                      const ScoreCompletions& score, const EvalOptions& options);
 

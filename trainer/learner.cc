@@ -61,8 +61,9 @@ absl::Status CheckMemory(const Model& model, const comm::Communicator* communica
 }
 
 // Ranks are one worker each: the blocks' gradients leave in one order.
-int Workers(const RunConfig& config, const comm::Communicator* communicator) {
-  return SizeOf(communicator) > 1 ? 1 : ResolveThreads(config.trainer.threads);
+int Workers(const RunConfig& config, const Model& model, const comm::Communicator* communicator) {
+  if (SizeOf(communicator) > 1) return 1;
+  return SideBySide(ResolveThreads(config.trainer.threads), model.device.device);
 }
 
 std::unique_ptr<ZeroShards> MakeShards(const RunConfig& config, Model& model,
@@ -100,7 +101,7 @@ class GrpoLearner : public Learner {
         reference_(std::move(reference)),
         total_steps_(total_steps),
         communicator_(communicator),
-        workers_(Workers(config_, communicator)),
+        workers_(Workers(config_, *model_, communicator)),
         zero_(MakeShards(config_, *model_, communicator)),
         runner_(*model_, *features_, RunnerConfig(config_, *model_, true, workers_, zero_.get())),
         optimizer_(config_.actor.optim, model_->device, ResolveThreads(config_.trainer.threads)) {

@@ -16,6 +16,20 @@ bool Asked(const std::vector<std::string>& sinks, const std::string& name) {
   return std::find(sinks.begin(), sinks.end(), name) != sinks.end();
 }
 
+void PutTimes(const std::vector<ScoredGroup>& groups, Metrics& metrics) {
+  std::vector<double> generate, score;
+  double busy = 0.0, idle = 0.0;
+  for (const ScoredGroup& group : groups) {
+    generate.push_back(group.times.generate);
+    score.push_back(group.times.score);
+    busy += group.times.worker_busy;
+    idle += group.times.worker_idle;
+  }
+  PutSummary("timing_s/group_gen", generate, metrics);
+  PutSummary("timing_s/group_reward", score, metrics);
+  if (busy + idle > 0.0) metrics["rollout/idle_ratio"] = idle / (busy + idle);
+}
+
 }  // namespace
 
 void PutSummary(const std::string& name, const std::vector<double>& values, Metrics& metrics) {
@@ -57,6 +71,7 @@ Metrics SampleMetrics(const std::vector<ScoredGroup>& groups, PolicyVersion vers
     metrics["completions/clipped_ratio"] = metrics["response_length/clip_ratio"];
   }
   metrics["perf/total_num_tokens"] = tokens;
+  PutTimes(groups, metrics);
   return metrics;
 }
 

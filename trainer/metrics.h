@@ -20,8 +20,8 @@ class TensorBoardWriter;
 using Metrics = std::map<std::string, double>;
 
 // tokens/*, response_length/*, prompt_length/*, completions/clipped_ratio, staleness/*,
-// perf/total_num_tokens of the groups of a step that is trained under `version`. Every sample
-// counts, scored or not.
+// timing_s/group_*, rollout/idle_ratio and perf/total_num_tokens of the groups of a step that is
+// trained under `version`. Every sample counts, scored or not.
 Metrics SampleMetrics(const std::vector<ScoredGroup>& groups, PolicyVersion version);
 
 // name/{mean,max,min} of the values; nothing when there are none.

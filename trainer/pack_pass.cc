@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "configs/base/status_macros.h"
@@ -47,6 +48,12 @@ struct KeyList {
     ends.push_back(end);
   }
 };
+
+// Whether its rows that attend see all of them up to themselves.
+bool IsCausal(const LayerPlan& plan, int64_t num_rows) {
+  return plan.again.empty() && std::all_of(plan.end.begin(), plan.end.end(),
+                                           [&](int32_t end) { return end >= num_rows; });
+}
 
 std::vector<LayerPlan> DensePlans(const std::vector<const TrainSequence*>& sequences) {
   std::vector<LayerPlan> plans;
@@ -207,7 +214,7 @@ PackPass::Geometry PackPass::MakeGeometry(const std::vector<LayerPlan>& plans) c
   std::vector<int64_t> rows;
   std::vector<int32_t> positions, offsets = {0};
   KeyList keys;
-  bool all_rows = true, again = false;
+  bool all_rows = true, again = false, runs = config_.compute.tile_rows == 0;
   for (size_t s = 0; s < plans.size(); ++s) {
     for (int32_t r : plans[s].rows) rows.push_back(offsets_[s] + r);
     positions.insert(positions.end(), plans[s].rows.begin(), plans[s].rows.end());
@@ -215,6 +222,7 @@ PackPass::Geometry PackPass::MakeGeometry(const std::vector<LayerPlan>& plans) c
     keys.Add(plans[s], offsets_[s]);
     all_rows = all_rows && plans[s].all_rows;
     again = again || !plans[s].again.empty();
+    runs = runs && IsCausal(plans[s], offsets_[s + 1] - offsets_[s]);
   }
   Geometry out;
   if (!all_rows) out.rows = LongTensor(rows, device_.device);
@@ -224,6 +232,10 @@ PackPass::Geometry PackPass::MakeGeometry(const std::vector<LayerPlan>& plans) c
   out.visibility.k_pos = IntTensor(keys.positions, device_.device);
   out.visibility.k_offsets = IntTensor(keys.offsets, device_.device);
   out.visibility.k_end = IntTensor(keys.ends, device_.device);
+  for (size_t s = 0; runs && s < plans.size(); ++s) {
+    out.visibility.runs.push_back(offsets[s + 1] - offsets[s]);
+  }
+  out.visibility.causal = true;
   return out;
 }
 

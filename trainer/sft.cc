@@ -30,12 +30,12 @@ double SecondsSince(SteadyClock::time_point start) {
   return std::chrono::duration<double>(SteadyClock::now() - start).count();
 }
 
-UnitRunner::Config RunnerConfig(const RunConfig& config) {
+UnitRunner::Config RunnerConfig(const RunConfig& config, int workers) {
   UnitRunner::Config out;
   out.pass.compute.tile_rows = config.trainer.deterministic ? kDeterministicTileRows : 0;
   out.freeze_vision = config.actor.freeze_vision_tower;
   out.single_images = config.trainer.deterministic;
-  out.workers = ResolveThreads(config.trainer.threads);
+  out.workers = workers;
   return out;
 }
 
@@ -48,7 +48,8 @@ class SftRun {
         features_(std::move(features)),
         hooks_(hooks),
         threads_(ResolveThreads(config.trainer.threads)),
-        runner_(*model_, *features_, RunnerConfig(config)),
+        workers_(SideBySide(threads_, model_->device.device)),
+        runner_(*model_, *features_, RunnerConfig(config, workers_)),
         optimizer_(config.sft.optim, model_->device, threads_) {
     optimizer_.AddAll(model_->params, config.actor.freeze_vision_tower);
   }
@@ -128,12 +129,12 @@ class SftRun {
   absl::Status RunUnits(const std::vector<TrainSequence>& sequences, int64_t targets,
                         std::vector<double>* losses) {
     UnitLimits limits;
-    limits.workers = threads_;
+    limits.workers = workers_;
     limits.pack_tokens = config_.actor.max_tokens_per_micro_batch;
     limits.single = config_.trainer.deterministic;
     const std::vector<TrainUnit> units = MakeUnits(sequences, limits);
     runner_.pass().recompute =
-        RecomputeLayers(config_.actor.recompute, *model_, sequences, units, threads_);
+        RecomputeLayers(config_.actor.recompute, *model_, sequences, units, workers_);
     const double weight = 1.0 / static_cast<double>(targets);
     return runner_.Run(sequences, units, nullptr,
                        [&](const std::vector<int>& pack, int, const PackPass&,
@@ -216,7 +217,7 @@ class SftRun {
   const std::shared_ptr<Model> model_;
   const std::shared_ptr<VisualFeatures> features_;
   const SftHooks& hooks_;
-  const int threads_;
+  const int threads_, workers_;
   UnitRunner runner_;
   Optimizer optimizer_;
   std::unique_ptr<SftDataset> data_;

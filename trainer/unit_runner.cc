@@ -114,7 +114,7 @@ absl::Status UnitRunner::Run(const std::vector<TrainSequence>& sequences,
 absl::Status UnitRunner::RunUnits(const std::vector<TrainSequence>& sequences,
                                   const std::vector<TrainUnit>& units,
                                   const MakePolicy& make_policy, const PackLoss& loss) {
-  features_.Prefetch(model_, MediaOf(sequences, units));
+  features_.Prefetch(model_, MediaOf(sequences, units), model_.version);
   std::vector<absl::Status> status(units.size());
   ParallelUnits(static_cast<int>(units.size()), config_.workers, [&](int unit, int worker) {
     at::init_num_threads();

@@ -8,7 +8,7 @@ import argparse
 import json
 import sys
 
-IGNORED = ("timing_s/", "perf/", "rollout/wait_ratio", "sampling/", "mismatch/")
+IGNORED = ("timing_s/", "perf/", "rollout/wait_ratio", "rollout/idle_ratio", "sampling/", "mismatch/")
 
 
 def load(path):

@@ -13,7 +13,8 @@ import subprocess
 import sys
 
 # Everything of a step that may differ between two runs that computed the same: times, and how weights travelled.
-TIMES = ("timing_s/", "perf/throughput", "perf/time_per_step", "rollout/wait_ratio", "sync/")
+TIMES = ("timing_s/", "perf/throughput", "perf/time_per_step", "rollout/wait_ratio", "rollout/idle_ratio",
+         "sync/")
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220), "green": (20, 140, 40), "grey": (128, 128, 128)}
 
 

@@ -36,7 +36,7 @@ std::vector<float> UniformFloats(uint64_t key, int64_t count, float scale) {
 
 std::vector<Loop> AllLoops() {
   std::vector<Loop> all;
-  for (auto family : {AttentionLoops(), TokenLoops(), RowLoops(), InputLoops()}) {
+  for (auto family : {AttentionLoops(), TokenLoops(), RowLoops(), InputLoops(), WeightLoops()}) {
     std::move(family.begin(), family.end(), std::back_inserter(all));
   }
   return all;

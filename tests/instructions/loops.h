@@ -21,6 +21,7 @@ std::vector<Loop> AttentionLoops();
 std::vector<Loop> TokenLoops();
 std::vector<Loop> RowLoops();
 std::vector<Loop> InputLoops();
+std::vector<Loop> WeightLoops();
 
 // Uniform numbers in [-scale, scale): those of `key`, on any machine.
 std::vector<float> UniformFloats(uint64_t key, int64_t count, float scale = 1.0f);

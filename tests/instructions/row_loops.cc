@@ -5,6 +5,7 @@
 #include "kernels/gather_rows.h"
 #include "kernels/row_gemm.h"
 #include "kernels/tile_gemm.h"
+#include "model/narrow_rows.h"
 #include "model/row_ops.h"
 #include "tests/instructions/loops.h"
 
@@ -127,6 +128,15 @@ std::vector<Loop> RowLoops() {
                                     r.other.data());
                }),
       OverRows("quick_gelu", [](Rows& r) { QuickGeluRows(r.x.data(), kSize, r.out.data()); }),
+      OverRows("bf16_rms_norm",
+               [](Rows& r) {
+                 NarrowRmsNormRows(r.x.data(), r.weight.data(), 1e-6f, kRows, kCols, r.out.data(),
+                                   r.rstd.data());
+               }),
+      OverRows("bf16_swiglu",
+               [](Rows& r) { NarrowSwiGluRows(r.x.data(), r.y.data(), kSize, r.out.data()); }),
+      OverRows("bf16_add", [](Rows& r) { NarrowAdd(r.y.data(), kSize, r.out.data()); }),
+      OverRows("bf16_widen", [](Rows& r) { WidenBfloat16(r.narrow.data(), kSize, r.out.data()); }),
       OverRows(
           "quick_gelu_backward",
           [](Rows& r) { QuickGeluRowsBackward(r.grad.data(), r.x.data(), kSize, r.out.data()); }),

@@ -40,11 +40,11 @@ struct Logits {
     kernels::TokenLogprobBackward(Backend::kCpu, LogprobParams(), lse.data(), dlogprob.data(),
                                   nullptr);
   }
-  void Sample(float top_p) {
+  void Sample(float top_p, int top_k = 0) {
     kernels::SampleTokenParams p;
     p.logits = logits.data(), p.rows = kRows, p.vocab = kVocab;
     p.suppressed = suppressed.data(), p.uniform = uniform.data();
-    p.temperature = 0.8f, p.top_p = top_p;
+    p.temperature = 0.8f, p.top_p = top_p, p.top_k = top_k;
     kernels::SampleToken(Backend::kCpu, p, token.data(), logprob.data(), nullptr);
   }
 };
@@ -100,6 +100,11 @@ std::vector<Loop> TokenLoops() {
        [] {
          auto in = std::make_shared<Logits>();
          return [in] { in->Sample(0.9f); };
+       }},
+      {"sample_token_top_k",
+       [] {
+         auto in = std::make_shared<Logits>();
+         return [in] { in->Sample(1.0f, 50); };
        }},
   };
 }

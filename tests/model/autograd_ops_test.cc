@@ -7,10 +7,12 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <cmath>
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "model/library_attention.h"
 #include "model/tiled_product.h"
 
 namespace ziprl {
@@ -165,10 +167,23 @@ TEST(OpsTest, LinearInBothModes) {
   }
 }
 
+// Attention of grouped heads by plain operations; mask [Nq, Nk] is added to the logits.
+at::Tensor MaskedAttention(const Tensors& t, const at::Tensor& mask) {
+  const int64_t heads = t[0].size(1), group = heads / t[1].size(1);
+  const double scale = 1 / std::sqrt(static_cast<double>(t[0].size(2)));
+  Tensors out;
+  for (int64_t h = 0; h < heads; ++h) {
+    const at::Tensor k = t[1].select(1, h / group), v = t[2].select(1, h / group);
+    const at::Tensor logits = t[0].select(1, h).mm(k.t()) * scale + mask.to(k.scalar_type());
+    out.push_back(at::softmax(logits, -1).mm(v));
+  }
+  return at::stack(out, 1);
+}
+
 // Attention of two ragged segments, grouped heads, one key evicted half-way.
 TEST(OpsTest, RaggedAttention) {
   at::manual_seed(8);
-  Visibility see = FullVisibility({4, 3}, /*causal=*/true, Cpu());
+  Visibility see = FullVisibility({4, 3}, /*causal=*/true, Cpu(), {});
   see.k_end =
       IntTensor({2, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX}, Cpu());
   at::Tensor mask = at::full({7, 7}, -1e30, Float().dtype(at::kDouble));
@@ -178,17 +193,35 @@ TEST(OpsTest, RaggedAttention) {
     }
   }
   ExpectSame([&](const Tensors& t) { return RaggedAttention(t[0], t[1], t[2], see); },
-             [&](const Tensors& t) {
-               Tensors heads;
-               for (int h = 0; h < 4; ++h) {
-                 const at::Tensor k = t[1].select(1, h / 2), v = t[2].select(1, h / 2);
-                 const at::Tensor logits =
-                     t[0].select(1, h).mm(k.t()) / std::sqrt(6.0) + mask.to(k.scalar_type());
-                 heads.push_back(at::softmax(logits, -1).mm(v));
-               }
-               return at::stack(heads, 1);
-             },
+             [&](const Tensors& t) { return MaskedAttention(t, mask); },
              {Randn({7, 4, 6}), Randn({7, 2, 6}), Randn({7, 2, 6})});
+}
+
+// The library's choice on a CPU (fused where heads are not grouped), forward and backward.
+TEST(OpsTest, LibraryAttention) {
+  at::manual_seed(9);
+  const std::vector<int> run = {0, 0, 0, 0, 1, 2, 2, 2, 2, 2, 2};  // of each row
+  for (bool causal : {true, false}) {
+    const Visibility see = FullVisibility({4, 1, 6}, causal, Cpu(), {});
+    EXPECT_EQ(see.runs, (std::vector<int32_t>{4, 1, 6}));
+    EXPECT_EQ(see.causal, causal);
+    at::Tensor mask = at::full({11, 11}, -1e30, Float().dtype(at::kDouble));
+    for (int q = 0; q < 11; ++q) {
+      for (int k = 0; k < 11; ++k) {
+        if (run[q] == run[k] && (k <= q || !causal)) mask[q][k] = 0;
+      }
+    }
+    ExpectSame([&](const Tensors& t) { return LibraryAttention(t[0], t[1], t[2], see); },
+               [&](const Tensors& t) { return MaskedAttention(t, mask); },
+               {Randn({11, 4, 8}), Randn({11, 2, 8}), Randn({11, 2, 8})});
+    ExpectSame([&](const Tensors& t) { return LibraryAttention(t[0], t[1], t[2], see); },
+               [&](const Tensors& t) { return MaskedAttention(t, mask); },
+               {Randn({11, 3, 8}), Randn({11, 3, 8}), Randn({11, 3, 8})});
+  }
+  const Compute tiles{kDeterministicTileRows};
+  EXPECT_TRUE(FullVisibility({4}, true, Cpu(), tiles).runs.empty()) << "bits alone as in company";
+  const Visibility see = FullVisibility({400}, true, Cpu(), {});
+  EXPECT_FALSE(LibraryAttentionServes(Randn({400, 4, 8}).to(at::kBFloat16), see)) << "no GPU";
 }
 
 struct HeadCase {

@@ -183,7 +183,7 @@ TEST(VectorTest, SelectedAttention) {
   at::Tensor q = at::zeros({6, 1, 4}, Float()), v = at::zeros({6, 1, 4}, Float());
   q[5][0][1] = 2.0f;
   for (int j = 0; j < 6; ++j) v[j][0][0] = static_cast<float>(j + 1);
-  const Visibility see = FullVisibility({2}, true, c10::Device(c10::kCPU));
+  const Visibility see = FullVisibility({2}, true, c10::Device(c10::kCPU), {});
   const at::Tensor kept =
       RaggedAttention(GatherRows(q, index), GatherRows(p.k, index), GatherRows(v, index), see);
   const at::Tensor out = ScatterRows(kept, index, 6).squeeze(1).select(1, 0);

@@ -96,12 +96,12 @@ TEST_F(VisualFeaturesTest, PrefetchDecodesAheadOnce) {
   VisualFeatures features;
   const MediaRef again = MediaFromBytes(*a_.bytes, "another row");
   const MediaRef broken = MediaFromBytes("not a picture", "row 17");
-  features.Prefetch(*model_, {&a_, &broken, &again, &b_});
+  features.Prefetch(*model_, {&a_, &broken, &again, &b_}, model_->version);
   features.WaitForPrefetch();
   EXPECT_EQ(features.decoded_images(), 2);
   ASSERT_TRUE(features.Embeddings(*model_, {a_, b_}, {}).ok());
   EXPECT_EQ(features.decoded_images(), 2) << "what was decoded ahead was decoded again";
-  features.Prefetch(*model_, {&a_, &b_});
+  features.Prefetch(*model_, {&a_, &b_}, model_->version);
   features.WaitForPrefetch();
   EXPECT_EQ(features.decoded_images(), 2);
   EXPECT_FALSE(features.Patches(*model_, broken).ok());
@@ -112,7 +112,7 @@ TEST_F(VisualFeaturesTest, DecodesEachDistinctVideoOnce) {
   const MediaRef clip = MediaFromBytes(TinyGif(64, 64, 10), "row 1", MediaKind::kVideo);
   const MediaRef again = MediaFromBytes(*clip.bytes, "row 2", MediaKind::kVideo);
   const MediaRef picture = MediaFromBytes(*clip.bytes, "row 3");
-  features.Prefetch(*model_, {&clip, &a_, &again});
+  features.Prefetch(*model_, {&clip, &a_, &again}, model_->version);
   features.WaitForPrefetch();
   EXPECT_EQ(features.decoded_images(), 2);
   const auto rows = features.Embeddings(*model_, {a_, clip, again}, {});
@@ -132,11 +132,11 @@ TEST_F(VisualFeaturesTest, PrefetchEndsAtHalfTheCapacity) {
     return any.Patches(*model_, a_)->values.nbytes();
   }());
   VisualFeatures features(2 * bytes);
-  features.Prefetch(*model_, {&a_, &b_});
+  features.Prefetch(*model_, {&a_, &b_}, model_->version);
   features.WaitForPrefetch();
   EXPECT_EQ(features.decoded_images(), 1);
   VisualFeatures small(2 * bytes - 2);
-  small.Prefetch(*model_, {&a_});
+  small.Prefetch(*model_, {&a_}, model_->version);
   small.WaitForPrefetch();
   EXPECT_EQ(small.decoded_images(), 0);
 }
@@ -152,7 +152,7 @@ TEST_F(VisualFeaturesTest, PrefetchLeavesOutWhatTheFrozenTowerHasDone) {
   ASSERT_TRUE(features.Embeddings(*model_, {a_}, {}).ok());
   ASSERT_TRUE(features.Patches(*model_, b_).ok());  // the pixels of a_ are gone, its output is not
   ASSERT_EQ(features.decoded_images(), 2);
-  features.Prefetch(*model_, {&a_});
+  features.Prefetch(*model_, {&a_}, model_->version);
   features.WaitForPrefetch();
   EXPECT_EQ(features.decoded_images(), 2);
 }

@@ -42,6 +42,7 @@ ScoredGroup SomeGroup() {
   group.prompt.extra = {{"options", "[\"a\", \"b\"]"}};
   group.group_seed = 0xfedcba9876543210;
   group.version = 3;
+  group.times = {1.5, 0.25, 2.0, 0.125};
   Completion completion;
   completion.index = 1;
   completion.p = 0.95;
@@ -102,6 +103,10 @@ TEST(ConvertTest, AScoredGroupComesBackBitForBit) {
   EXPECT_EQ(back->lease_id, 7);
   EXPECT_EQ(back->group_seed, group.group_seed);
   EXPECT_EQ(back->version, 3);
+  EXPECT_EQ(back->times.generate, 1.5);
+  EXPECT_EQ(back->times.score, 0.25);
+  EXPECT_EQ(back->times.worker_busy, 2.0);
+  EXPECT_EQ(back->times.worker_idle, 0.125);
   ExpectSame(back->prompt, group.prompt);
   ASSERT_EQ(back->completions.size(), 1);
   const Completion &a = back->completions[0], &b = group.completions[0];
@@ -226,6 +231,12 @@ INSTANTIATE_TEST_SUITE_P(
         Spoiled{"version", [](auto& g) { g.set_version(-1); }, "groups[3].version: -1"},
         Spoiled{"huge_version", [](auto& g) { g.set_version(std::numeric_limits<int64_t>::max()); },
                 "allowed is 0 to 2^53"},
+        Spoiled{"generate", [](auto& g) { g.mutable_times()->set_generate(kNan); },
+                "groups[3].times.generate: nan"},
+        Spoiled{"score_time", [](auto& g) { g.mutable_times()->set_score(1 / 0.0); },
+                "times.score: inf"},
+        Spoiled{"worker_idle", [](auto& g) { g.mutable_times()->set_worker_idle(-1); },
+                "times.worker_idle: -1, allowed are seconds from 0 on"},
         Spoiled{"index", [](auto& g) { C(g).set_index(-1); }, "completions[0].index: -1"},
         Spoiled{"zero_p", [](auto& g) { C(g).set_p(0); }, "completions[0].p: 0"},
         Spoiled{"nan_p", [](auto& g) { C(g).set_p(kNan); }, "completions[0].p: nan"},

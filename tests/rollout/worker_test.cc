@@ -5,11 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <deque>
 #include <stdexcept>
-#include <utility>
 
 #include "absl/time/clock.h"
+#include "tests/rollout/worker_case.h"
 
 namespace ziprl {
 namespace {
@@ -17,95 +16,11 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-constexpr char kName[] = "worker";
-
-// Serves scripted leases, then reports the end of the run; remembers what it was told.
-class FakeCoordinator : public Coordinator {
- public:
-  absl::StatusOr<std::vector<GroupLease>> Lease(const WorkerId& worker, int max_groups,
-                                                absl::Duration wait) override {
-    EXPECT_EQ(worker.name, kName);
-    asked_for = max_groups;
-    if (script.empty()) return absl::OutOfRangeError("the run is over");
-    auto next = std::move(script.front());
-    script.pop_front();
-    return next;
-  }
-  absl::Status Push(const WorkerId& worker, std::vector<ScoredGroup> groups) override {
-    for (ScoredGroup& group : groups) pushed.push_back(std::move(group));
-    return push_status;
-  }
-  absl::Status Abandon(const WorkerId& worker, const std::vector<uint64_t>& lease_ids) override {
-    abandoned.insert(abandoned.end(), lease_ids.begin(), lease_ids.end());
-    return absl::OkStatus();
-  }
-  absl::StatusOr<std::vector<ScoredGroup>> NextStep(absl::Duration wait) override {
-    return absl::UnimplementedError("learner side");
-  }
-  absl::Status PublishVersion(PolicyVersion version) override {
-    return absl::UnimplementedError("learner side");
-  }
-  absl::StatusOr<int64_t> StaleGroups() override {
-    return absl::UnimplementedError("learner side");
-  }
-
-  std::deque<absl::StatusOr<std::vector<GroupLease>>> script;
-  std::vector<ScoredGroup> pushed;
-  std::vector<uint64_t> abandoned;
-  absl::Status push_status;
-  int asked_for = 0;
-};
-
-// Echoes p as the token id; refuses leases of another version.
-class FakeEngine : public RolloutEngine {
- public:
-  absl::StatusOr<std::vector<std::vector<Completion>>> Generate(
-      const std::vector<GroupLease>& leases) override {
-    ++calls;
-    if (!status.ok()) return status;
-    std::vector<std::vector<Completion>> out;
-    for (const GroupLease& lease : leases) {
-      if (lease.version != version_) return absl::FailedPreconditionError("another version");
-      out.emplace_back();
-      for (const SampleRequest& sample : lease.samples) {
-        Completion completion;
-        completion.index = sample.index;
-        completion.token_ids = {static_cast<int32_t>(lease.lease_id)};
-        out.back().push_back(completion);
-      }
-    }
-    return out;
-  }
-  PolicyVersion version() const override { return version_; }
-
-  absl::Status status;
-  PolicyVersion version_ = 3;
-  std::atomic<int> calls = 0;
-};
-
-GroupLease MakeLease(uint64_t id, int samples, PolicyVersion version = 3) {
-  GroupLease lease;
-  lease.lease_id = id;
-  lease.group_seed = 100 + id;
-  lease.version = version;
-  lease.prompt.row = static_cast<int64_t>(id);
-  for (int i = 0; i < samples; ++i) lease.samples.push_back({i, 0.9, 7});
-  return lease;
-}
-
-std::vector<Score> ScoreAll(const Prompt& prompt, const std::vector<Completion>& completions) {
-  std::vector<Score> scores(completions.size());
-  for (Score& score : scores) {
-    score.status = ScoreStatus::kScored;
-    score.components["accuracy"] = static_cast<double>(prompt.row);
-  }
-  return scores;
-}
-
 class WorkerTest : public ::testing::Test {
  protected:
-  absl::Status Run(const ScoreGroup& score = ScoreAll) {
-    return RunWorker({{kName, 1}, 5}, coordinator, engine, score, [this] { return stop.load(); });
+  absl::Status Run(const ScoreGroup& score = ScoreAll, const FollowVersion& follow = nullptr) {
+    return RunWorker(
+        {{kName, 1}, 5}, coordinator, engine, score, [this] { return stop.load(); }, follow);
   }
   FakeCoordinator coordinator;
   FakeEngine engine;
@@ -118,8 +33,9 @@ TEST_F(WorkerTest, GeneratesScoresAndPushesEveryLease) {
   coordinator.script.push_back(std::vector<GroupLease>{MakeLease(4, 1)});
   ASSERT_TRUE(Run().ok());
   ASSERT_EQ(coordinator.pushed.size(), 3u);
-  EXPECT_EQ(coordinator.asked_for, 5);
+  EXPECT_EQ(coordinator.asked_for[0], 5);
   EXPECT_EQ(engine.calls, 2) << "an empty lease must not reach the engine";
+  EXPECT_EQ(engine.prepared, 3);
   const ScoredGroup& group = coordinator.pushed[1];
   EXPECT_EQ(group.lease_id, 2u);
   EXPECT_EQ(group.group_seed, 102u);
@@ -129,6 +45,73 @@ TEST_F(WorkerTest, GeneratesScoresAndPushesEveryLease) {
   EXPECT_THAT(group.completions[0].token_ids, ElementsAre(2));
   EXPECT_EQ(group.scores[2].components.at("accuracy"), 2.0);
   EXPECT_THAT(coordinator.abandoned, IsEmpty());
+}
+
+TEST_F(WorkerTest, TakesFurtherGroupsInOneCallOfTheEngine) {
+  for (int i = 1; i <= 4; ++i) {
+    coordinator.script.push_back(std::vector<GroupLease>{MakeLease(i, 1)});
+  }
+  engine.two = true;
+  ASSERT_TRUE(Run().ok());
+  EXPECT_EQ(engine.calls, 1);
+  EXPECT_EQ(coordinator.pushed.size(), 4u);
+}
+
+TEST_F(WorkerTest, TellsWhatTimeAGroupTook) {
+  coordinator.script.push_back(std::vector<GroupLease>{MakeLease(1, 1, 4), MakeLease(2, 1, 4)});
+  const auto slow = [](const Prompt& prompt, const std::vector<Completion>& completions) {
+    absl::SleepFor(absl::Milliseconds(20));
+    return ScoreAll(prompt, completions);
+  };
+  const auto fetch = [this](const GroupLease& lease) {
+    absl::SleepFor(absl::Milliseconds(20));
+    engine.version_ = lease.version;
+    return absl::OkStatus();
+  };
+  ASSERT_TRUE(Run(slow, fetch).ok());
+  ASSERT_EQ(coordinator.pushed.size(), 2u);
+  EXPECT_GE(coordinator.pushed[0].times.worker_idle, 0.02);
+  for (const ScoredGroup& group : coordinator.pushed) {
+    EXPECT_GE(group.times.score, 0.02);
+    EXPECT_EQ(group.times.worker_busy, group.times.generate) << "one at a time";
+  }
+}
+
+TEST_F(WorkerTest, BringsInTheVersionThatALeaseNames) {
+  coordinator.script.push_back(
+      std::vector<GroupLease>{MakeLease(1, 1, 3), MakeLease(2, 1, 4), MakeLease(3, 1, 4)});
+  std::vector<uint64_t> followed;
+  const auto follow = [&](const GroupLease& lease) {
+    followed.push_back(lease.lease_id);
+    engine.version_ = lease.version;
+    return absl::OkStatus();
+  };
+  coordinator.script.push_back(std::vector<GroupLease>{});
+  ASSERT_TRUE(Run(ScoreAll, follow).ok());
+  EXPECT_THAT(followed, ElementsAre(2));
+  EXPECT_EQ(engine.calls, 2) << "one call for a version";
+  ASSERT_EQ(coordinator.pushed.size(), 3u);
+  EXPECT_EQ(coordinator.pushed[2].version, 4);
+  EXPECT_THAT(coordinator.abandoned, IsEmpty());
+}
+
+TEST_F(WorkerTest, AVersionThatCannotBeHadGivesItsLeasesBack) {
+  coordinator.script.push_back(std::vector<GroupLease>{MakeLease(1, 1, 4), MakeLease(2, 1, 4)});
+  coordinator.script.push_back(std::vector<GroupLease>{MakeLease(1, 1, 3)});
+  const auto follow = [](const GroupLease&) { return absl::FailedPreconditionError("gone"); };
+  ASSERT_TRUE(Run(ScoreAll, follow).ok());
+  EXPECT_THAT(coordinator.abandoned, ElementsAre(1, 2));
+  EXPECT_EQ(coordinator.pushed.size(), 1u);
+}
+
+TEST_F(WorkerTest, AnEngineThatForgetsAGroupIsAnError) {
+  coordinator.script.push_back(std::vector<GroupLease>{MakeLease(1, 1), MakeLease(2, 1)});
+  engine.lost = 2;
+  const absl::Status status = Run();
+  EXPECT_TRUE(absl::IsInternal(status));
+  EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("left 1 groups undone"));
+  EXPECT_THAT(coordinator.abandoned, ElementsAre(2));
+  EXPECT_EQ(coordinator.pushed.size(), 1u);
 }
 
 TEST_F(WorkerTest, AFailedScoreTravelsAsFailed) {
@@ -169,9 +152,10 @@ TEST_F(WorkerTest, StaleAndRepeatedPushesAreNoErrorsOfTheRun) {
     coordinator.push_status = refusal;
     coordinator.script.push_back(std::vector<GroupLease>{MakeLease(1, 1)});
     coordinator.script.push_back(std::vector<GroupLease>{MakeLease(2, 1)});
-    engine.calls = 0;
+    coordinator.script.push_back(std::vector<GroupLease>{});
+    engine.groups = 0;
     EXPECT_TRUE(Run().ok());
-    EXPECT_EQ(engine.calls, 2);
+    EXPECT_EQ(engine.groups, 2);
   }
 }
 
@@ -210,11 +194,12 @@ TEST_F(WorkerTest, AScorerThatThrowsIsAnErrorOfItsRow) {
 TEST_F(WorkerTest, GeneratesTheNextGroupsWhileItScores) {
   coordinator.script.push_back(std::vector<GroupLease>{MakeLease(1, 1)});
   coordinator.script.push_back(std::vector<GroupLease>{MakeLease(2, 1)});
+  coordinator.script.push_back(std::vector<GroupLease>{});
   bool overlapped = false;
   const auto wait = [&](const Prompt& prompt, const std::vector<Completion>& completions) {
     const absl::Time limit = absl::Now() + absl::Seconds(20);
-    while (engine.calls < 2 && absl::Now() < limit) absl::SleepFor(absl::Milliseconds(1));
-    overlapped = engine.calls == 2;
+    while (engine.groups < 2 && absl::Now() < limit) absl::SleepFor(absl::Milliseconds(1));
+    overlapped = engine.groups == 2;
     return ScoreAll(prompt, completions);
   };
   ASSERT_TRUE(Run(wait).ok());
@@ -231,13 +216,24 @@ TEST_F(WorkerTest, AnErrorOfScoringGivesBackWhatWaits) {
   }
   const auto fail = [this](const Prompt&, const std::vector<Completion>&) -> std::vector<Score> {
     const absl::Time limit = absl::Now() + absl::Seconds(20);
-    while (engine.calls < 2 && absl::Now() < limit) absl::SleepFor(absl::Milliseconds(1));
+    while (engine.groups < 2 && absl::Now() < limit) absl::SleepFor(absl::Milliseconds(1));
     return {};
   };
   EXPECT_TRUE(absl::IsInternal(Run(fail)));
   EXPECT_THAT(coordinator.pushed, IsEmpty());
   EXPECT_GE(coordinator.abandoned.size(), 2u);
-  EXPECT_EQ(coordinator.abandoned.size(), static_cast<size_t>(engine.calls.load()));
+  EXPECT_EQ(coordinator.abandoned.size(), 5 - coordinator.script.size());
+}
+
+// What is under way goes on; the error shows when the next call would begin.
+TEST_F(WorkerTest, AnErrorOfLeasingWhileGroupsAreUnderWayEndsTheRunBehindThem) {
+  coordinator.script.push_back(std::vector<GroupLease>{MakeLease(1, 1)});
+  coordinator.script.push_back(absl::UnavailableError("gone"));
+  coordinator.script.push_back(std::vector<GroupLease>{MakeLease(2, 1)});
+  engine.two = true;
+  EXPECT_TRUE(absl::IsUnavailable(Run()));
+  EXPECT_EQ(coordinator.pushed.size(), 1u);
+  EXPECT_EQ(coordinator.script.size(), 1u) << "nothing is leased behind the error";
 }
 
 TEST_F(WorkerTest, StopsWhenAsked) {

@@ -74,23 +74,24 @@ class RecordingLearner : public Learner {
   Events& events_;
 };
 
-// Generates until it is let go.
+// Takes what the stream gives, then works until it is let go.
 class HeldEngine : public RolloutEngine {
  public:
   HeldEngine(const SharedModel& model, Events& events) : model_(model), events_(events) {}
-  absl::StatusOr<std::vector<std::vector<Completion>>> Generate(
-      const std::vector<GroupLease>& leases) override {
+  absl::Status GenerateStream(GroupStream& groups) override {
     events_.Add("generate");
     if (held) events_.WaitFor("go on");
+    for (; groups.Next(/*idle=*/true) != nullptr; ++given) {
+    }
     seen = model_.parameter;
     events_.Add("generated");
-    return std::vector<std::vector<Completion>>(leases.size());
+    return absl::OkStatus();
   }
   void FreeMemory() override { events_.Add("free"); }
   PolicyVersion version() const override { return model_.version; }
 
   std::atomic<bool> held = false;
-  std::atomic<int> seen = -1;
+  std::atomic<int> seen = -1, given = 0;
 
  private:
   const SharedModel& model_;
@@ -156,6 +157,27 @@ TEST_F(ColocatedLearnerTest, TheUpdateWaitsForACallUnderWay) {
   EXPECT_EQ(engine_.seen, 0);
   EXPECT_THAT(events_.all(),
               ElementsAre("gather", "generate", "go on", "generated", "free", "release", "step"));
+}
+
+// There is always another group, until it is closed.
+class EndlessStream : public GroupStream {
+ public:
+  const GroupLease* Next(bool) override { return closed_ ? nullptr : &lease_; }
+  void Done(const GroupLease&, std::vector<Completion>) override {}
+  void Close() override { closed_ = true; }
+
+ private:
+  const GroupLease lease_;
+  std::atomic<bool> closed_ = false;
+};
+
+TEST_F(ColocatedLearnerTest, NoGroupBeginsWhileSomebodyWantsTheTurn) {
+  ASSERT_TRUE(turns_.BeginGeneration().ok());
+  EndlessStream groups;
+  std::thread worker([&] { EXPECT_TRUE(turns_.engine().GenerateStream(groups).ok()); });
+  while (engine_.given < 3) std::this_thread::yield();
+  { const ColocatedLearner::Turn turn(turns_); }  // else this would not end
+  worker.join();
 }
 
 TEST_F(ColocatedLearnerTest, ReadersDoNotWaitForACallUnderWay) {

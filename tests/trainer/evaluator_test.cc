@@ -65,11 +65,12 @@ TEST_F(EvaluatorTest, OneLeasePerQuestionWithEveryThreshold) {
   class Recorder : public RolloutEngine {
    public:
     Recorder(RolloutEngine& inner, std::vector<GroupLease>& seen) : inner_(inner), seen_(seen) {}
-    absl::StatusOr<std::vector<std::vector<Completion>>> Generate(
-        const std::vector<GroupLease>& leases) override {
+    void Prepare(const std::vector<GroupLease>& leases) override {
       seen_.insert(seen_.end(), leases.begin(), leases.end());
-      sizes.push_back(leases.size());
-      return inner_.Generate(leases);
+      if (!leases.empty()) sizes.push_back(leases.size());
+    }
+    absl::Status GenerateStream(GroupStream& groups) override {
+      return inner_.GenerateStream(groups);
     }
     PolicyVersion version() const override { return inner_.version(); }
     std::vector<size_t> sizes;
@@ -212,6 +213,59 @@ TEST_F(EvaluatorTest, TheCallerHearsOfEveryQuestion) {
   EXPECT_TRUE(Evaluate(engine_, Questions(3), Judge, options_).ok());
   EXPECT_EQ(rows, (std::vector<int64_t>{0, 1, 2}));
   EXPECT_TRUE(absl::IsDataLoss(Evaluate(engine_, Questions(9), Judge, options_).status()));
+}
+
+// The last of what it is given is done first; takes `most` at a time.
+class BackwardsEngine : public RolloutEngine {
+ public:
+  BackwardsEngine(RolloutEngine& inner, size_t most) : inner_(inner), most_(most) {}
+  absl::Status GenerateStream(GroupStream& groups) override {
+    ++calls;
+    std::vector<const GroupLease*> taken;
+    while (taken.size() < most_) {
+      const GroupLease* group = groups.Next(/*idle=*/taken.empty());
+      if (group == nullptr) break;
+      taken.push_back(group);
+    }
+    if (forget && !taken.empty()) taken.pop_back();
+    for (; !taken.empty(); taken.pop_back()) {
+      groups.Done(*taken.back(), (*inner_.Generate({*taken.back()}))[0]);
+    }
+    return absl::OkStatus();
+  }
+  PolicyVersion version() const override { return inner_.version(); }
+
+  int calls = 0;
+  bool forget = false;
+
+ private:
+  RolloutEngine& inner_;
+  const size_t most_;
+};
+
+TEST_F(EvaluatorTest, AnswersAreHeardInTheOrderOfQuestions) {
+  options_.batch = 3;
+  std::vector<int64_t> rows;
+  options_.on_question = [&](const Prompt& prompt, const auto&, const auto&) {
+    rows.push_back(prompt.row);
+    return absl::OkStatus();
+  };
+  const EvalSummary straight = *Evaluate(engine_, Questions(20), Judge, options_);
+  const std::vector<int64_t> in_order = std::exchange(rows, {});
+  BackwardsEngine backwards(engine_, 1000);
+  const auto summary = Evaluate(backwards, Questions(20), Judge, options_);
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  EXPECT_EQ(rows, in_order);
+  EXPECT_EQ(rows.size(), 20u);
+  EXPECT_EQ(backwards.calls, 2) << "answers of four batches wait at most";
+  EXPECT_EQ(summary->points[1].all.accuracy, straight.points[1].all.accuracy);
+}
+
+TEST_F(EvaluatorTest, AnEngineThatForgetsAQuestionIsAnError) {
+  BackwardsEngine forgetful(engine_, 5);
+  forgetful.forget = true;
+  const absl::Status status = Evaluate(forgetful, Questions(9), Judge, options_).status();
+  EXPECT_TRUE(absl::IsInternal(status)) << status;
 }
 
 TEST_F(EvaluatorTest, AnErrorLeavesNoFile) {

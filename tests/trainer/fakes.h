@@ -6,6 +6,7 @@
 #include <functional>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -30,21 +31,20 @@ class FakeEngine : public RolloutEngine {
  public:
   explicit FakeEngine(const FakeModel& model) : model_(model) {}
 
-  absl::StatusOr<std::vector<std::vector<Completion>>> Generate(
-      const std::vector<GroupLease>& leases) override {
+  absl::Status GenerateStream(GroupStream& groups) override {
     ++calls;
-    std::vector<std::vector<Completion>> groups;
-    for (const GroupLease& lease : leases) {
-      if (lease.version != model_.version) return absl::FailedPreconditionError("other version");
-      if (lease.prompt.row == bad_row) {
+    while (const GroupLease* lease = groups.Next(/*idle=*/true)) {
+      if (lease->version != model_.version) return absl::FailedPreconditionError("other version");
+      if (lease->prompt.row == bad_row) {
         return absl::InvalidArgumentError(
             absl::StrFormat("row %d: image cannot be decoded", bad_row));
       }
-      groups.emplace_back();
-      for (const SampleRequest& sample : lease.samples)
-        groups.back().push_back(Answer(lease, sample));
+      std::vector<Completion> completions;
+      for (const SampleRequest& sample : lease->samples)
+        completions.push_back(Answer(*lease, sample));
+      groups.Done(*lease, std::move(completions));
     }
-    return groups;
+    return absl::OkStatus();
   }
   PolicyVersion version() const override { return model_.version; }
 

@@ -20,7 +20,8 @@ TEST(SampleMetricsTest, CountsEverySample) {
   group.completions[0].token_ids.resize(4);
   group.completions[0].finish_reason = FinishReason::kStop;
   group.completions[1].token_ids.resize(8);
-  const Metrics m = SampleMetrics({group}, 5);
+  group.times = {2.0, 0.5, 3.0, 1.0};
+  const Metrics m = SampleMetrics({group, group}, 5);
   EXPECT_EQ(m.at("tokens/kept_ratio/mean"), 0.75);
   EXPECT_EQ(m.at("tokens/kept_ratio/min"), 0.5);
   EXPECT_EQ(m.at("tokens/kept_ratio/max"), 1.0);
@@ -31,7 +32,10 @@ TEST(SampleMetricsTest, CountsEverySample) {
   EXPECT_EQ(m.at("response_length/clip_ratio"), 0.5);
   EXPECT_EQ(m.at("prompt_length/mean"), 10.0);
   EXPECT_EQ(m.at("staleness/max"), 2.0);
-  EXPECT_EQ(m.at("perf/total_num_tokens"), 32.0);
+  EXPECT_EQ(m.at("perf/total_num_tokens"), 64.0);
+  EXPECT_EQ(m.at("timing_s/group_gen/mean"), 2.0);
+  EXPECT_EQ(m.at("timing_s/group_reward/max"), 0.5);
+  EXPECT_EQ(m.at("rollout/idle_ratio"), 0.25);
 }
 
 TEST(SampleMetricsTest, NoGroupsGiveNoMeans) {

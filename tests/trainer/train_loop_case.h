@@ -108,7 +108,7 @@ class TrainLoopTest : public testing::Test {
       for (auto it = line.begin(); it != line.end();) {
         const bool timed = absl::StartsWith(it.key(), "timing_s/") ||
                            it.key() == "perf/throughput" || it.key() == "perf/time_per_step" ||
-                           it.key() == "rollout/wait_ratio";
+                           it.key() == "rollout/wait_ratio" || it.key() == "rollout/idle_ratio";
         it = timed ? line.erase(it) : std::next(it);
       }
       lines.push_back(std::move(line));

@@ -179,11 +179,14 @@ std::shared_ptr<CoordinatorHandler::LastLease> CoordinatorHandler::LastLeaseOf(
   return last;
 }
 
-// What the worker does with its leases shows that it has them.
-void CoordinatorHandler::ForgetLeases(const WorkerId& worker) {
+// What the worker does with leases shows that it has them.
+void CoordinatorHandler::ForgetLeases(const WorkerId& worker, const std::vector<uint64_t>& ids) {
   const std::shared_ptr<LastLease> last = LastLeaseOf(worker.name);
   MutexLock lock(&last->mutex);
-  if (last->incarnation == worker.incarnation) std::vector<GroupLease>().swap(last->leases);
+  if (last->incarnation != worker.incarnation) return;
+  std::erase_if(last->leases, [&ids](const GroupLease& lease) {
+    return std::find(ids.begin(), ids.end(), lease.lease_id) != ids.end();
+  });
 }
 
 absl::StatusOr<std::vector<GroupLease>> CoordinatorHandler::NewLeases(const Run& run,
@@ -216,22 +219,32 @@ absl::Status CoordinatorHandler::Lease(const v1::LeaseRequest& request, const Ca
   if (run == nullptr) return absl::OkStatus();  // the learner is still on its way
   ZIPRL_RETURN_IF_ERROR(run->Heartbeat(worker));
   const std::shared_ptr<LastLease> last = LastLeaseOf(worker.name);
-  MutexLock lock(&last->mutex);
-  const bool same_life = last->incarnation == worker.incarnation;
-  if (same_life && request.sequence() < last->sequence) return absl::OkStatus();  // nobody waits
-  const bool repeated = same_life && request.sequence() == last->sequence && last->given;
+  const MutexLock call(&last->calls);
+  std::vector<GroupLease> leases;
+  bool repeated = false;
+  {
+    MutexLock lock(&last->mutex);
+    const bool same_life = last->incarnation == worker.incarnation;
+    if (same_life && request.sequence() < last->sequence) return absl::OkStatus();  // nobody waits
+    repeated = same_life && request.sequence() == last->sequence && last->given;
+    if (repeated) leases = last->leases;
+  }
   if (!repeated) {
-    ZIPRL_ASSIGN_OR_RETURN(last->leases,
+    ZIPRL_ASSIGN_OR_RETURN(leases,
                            NewLeases(run, worker, request.max_groups(), deadline, cancelled));
+  }
+  const bool given = repeated || !leases.empty();
+  const size_t sent = FillReply(leases, reply);
+  const std::vector<uint64_t> rest = IdsFrom(leases, sent);
+  leases.resize(sent);
+  {
+    MutexLock lock(&last->mutex);
     last->incarnation = worker.incarnation;
     last->sequence = request.sequence();
-    last->given = !last->leases.empty();
+    last->given = given;
+    last->leases = std::move(leases);
   }
-  const size_t sent = FillReply(last->leases, reply);
-  if (sent == last->leases.size()) return absl::OkStatus();
-  const std::vector<uint64_t> rest = IdsFrom(last->leases, sent);
-  last->leases.resize(sent);
-  return run->Abandon(worker, rest);
+  return rest.empty() ? absl::OkStatus() : run->Abandon(worker, rest);
 }
 
 // ---- Push, Abandon ----
@@ -249,15 +262,16 @@ absl::Status CoordinatorHandler::Push(const ReadPart& read) {
     if (!read(&part)) return broken;
     ZIPRL_RETURN_IF_ERROR(call.Add(part));
   }
-  ForgetLeases(worker);
+  ForgetLeases(worker, call.LeaseIds());
   return call.Finish(worker);
 }
 
 absl::Status CoordinatorHandler::Abandon(const v1::AbandonRequest& request) {
   ZIPRL_ASSIGN_OR_RETURN(const Run run, RunOf(request.session()));
   ZIPRL_ASSIGN_OR_RETURN(const WorkerId worker, FromPb(request.worker(), "worker"));
-  ForgetLeases(worker);
-  return run->Abandon(worker, {request.lease_ids().begin(), request.lease_ids().end()});
+  const std::vector<uint64_t> ids(request.lease_ids().begin(), request.lease_ids().end());
+  ForgetLeases(worker, ids);
+  return run->Abandon(worker, ids);
 }
 
 absl::Status CoordinatorHandler::Status(v1::StatusReply* reply) {

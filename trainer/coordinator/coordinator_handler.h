@@ -78,8 +78,10 @@ class CoordinatorHandler {
  private:
   using Run = std::shared_ptr<LocalCoordinator>;
 
-  // The last Lease call of a worker, for its repetition. One call at a time goes through.
+  // The last Lease call of a worker, for its repetition. One call at a time goes through `calls`,
+  // which may be held for as long as a call waits.
   struct LastLease {
+    Mutex calls;
     Mutex mutex;
     int64_t incarnation ABSL_GUARDED_BY(mutex) = -1;
     uint64_t sequence ABSL_GUARDED_BY(mutex) = 0;
@@ -100,7 +102,7 @@ class CoordinatorHandler {
   absl::Duration WaitOf(int64_t milliseconds) const;
   absl::StatusOr<RunStart> StartOf(const v1::BeginRunRequest& request);
   std::shared_ptr<LastLease> LastLeaseOf(const std::string& worker);
-  void ForgetLeases(const WorkerId& worker);
+  void ForgetLeases(const WorkerId& worker, const std::vector<uint64_t>& ids);
   absl::StatusOr<std::vector<GroupLease>> NewLeases(const Run& run, const WorkerId& worker,
                                                     int max_groups, absl::Time deadline,
                                                     const Cancelled& cancelled);

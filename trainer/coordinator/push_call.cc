@@ -67,6 +67,12 @@ absl::Status PushCall::AddLogits(const v1::SelectionLogits& piece, const std::st
   return absl::OkStatus();
 }
 
+std::vector<uint64_t> PushCall::LeaseIds() const {
+  std::vector<uint64_t> ids;
+  for (const ScoredGroup& group : groups_) ids.push_back(group.lease_id);
+  return ids;
+}
+
 absl::Status PushCall::Finish(const WorkerId& worker) {
   absl::Status first;
   std::vector<ScoredGroup> whole;

@@ -26,6 +26,9 @@ class PushCall {
   // logits of a group that is not there. What is wrong with a single group is told by Finish.
   absl::Status Add(const v1::PushRequest& part);
 
+  // Of the groups that have come so far.
+  std::vector<uint64_t> LeaseIds() const;
+
   // The call is whole: hands the groups in and gives the malformed ones back. The status is that of
   // the first group that was refused.
   absl::Status Finish(const WorkerId& worker);
