@@ -42,7 +42,7 @@ int64_t GroupsInABatch(const PlanInput& in) {
 }
 
 int64_t BatchesAtOnce(const PlanInput& in) {
-  return std::min<int64_t>(in.threads, GroupsAtATime(in));
+  return std::min<int64_t>(in.side_by_side(), GroupsAtATime(in));
 }
 
 int64_t WorkersAtOnce(const PlanInput& in) {
@@ -65,10 +65,14 @@ class LearnerMemory {
     const int64_t each = 2 * kFloat + (element_ == 2 ? kFloat : 0);
     return (Level() >= 1 ? TrainedShare() : shape_.trained) * each;
   }
-  // Sums that stay between passes. Alone: of each worker, from its first pass on.
+  // Sums that stay between passes. Alone: of each worker, from its first pass on. In the only pass
+  // of a worker they grow as the graphs go, into the memory that these leave if its pieces (rows by
+  // an MLP's inner width) are no smaller than a matrix's gradient.
   int64_t Gradients() const {
-    if (in_.learners() == 1) return shape_.trained * kFloat * in_.workers();
-    return (Level() >= 1 ? TrainedShare() : shape_.trained) * kFloat;
+    if (in_.learners() > 1) return (Level() >= 1 ? TrainedShare() : shape_.trained) * kFloat;
+    const int64_t sums = shape_.trained * kFloat * in_.workers();
+    if (PassesOfAWorker() > 1 || in_.PackRows() < shape_.arch.hidden) return sums;
+    return std::max<int64_t>(0, sums - PassActivationBytes(in_, in_.Recompute()));
   }
   int64_t Reference() const { return in_.config.algorithm.beta > 0 ? Weights() : 0; }
 
@@ -113,6 +117,11 @@ class LearnerMemory {
   }
 
  private:
+  int64_t PassesOfAWorker() const {
+    int64_t packs = 0;
+    for (const TrainUnit& unit : in_.Units()) packs += static_cast<int64_t>(unit.packs.size());
+    return CeilDiv(packs, in_.workers());
+  }
   int Level() const { return in_.learners() > 1 ? in_.config.actor.zero : 0; }
   bool Sharded() const { return Level() >= 3; }
   // Trained elements of a rank, every block's part rounded up.

@@ -78,15 +78,16 @@ double VisionFlops(const ModelShape& shape, double visual_tokens) {
 
 int64_t ActivationBytes(const Architecture& a, int64_t element, int64_t rows) {
   const int64_t hidden = 6 * a.hidden;  // inputs, norms, residuals, outputs
-  // Around the rotary, and what attention saves in fp32.
-  const int64_t heads = (2 * a.heads + 2 * a.kv_heads) * a.head_dim;
-  const int64_t mlp = 4 * a.intermediate;
-  return rows * a.layers * ((hidden + heads + mlp) * element + heads * 4);
+  const int64_t heads = (2 * a.heads + 2 * a.kv_heads) * a.head_dim;  // q, k, v, out in fp32
+  const int64_t narrow = element == 4 ? 0 : a.heads * a.head_dim;     // out once more
+  const int64_t mlp = 3 * a.intermediate;
+  return rows * a.layers * ((hidden + narrow + mlp) * element + heads * 4);
 }
 
 int64_t VisionActivationBytes(const VisionArchitecture& v, int64_t element, int64_t patches) {
-  const int64_t heads = 4 * v.hidden, mlp = (v.mlp == VisionMlp::kSwiGlu ? 4 : 2) * v.intermediate;
-  return patches * v.depth * ((6 * v.hidden + heads + mlp) * element + heads * 4);
+  const int64_t narrow = element == 4 ? 0 : v.hidden;
+  const int64_t mlp = (v.mlp == VisionMlp::kSwiGlu ? 3 : 2) * v.intermediate;
+  return patches * v.depth * ((6 * v.hidden + narrow + mlp) * element + 4 * v.hidden * 4);
 }
 
 }  // namespace ziprl

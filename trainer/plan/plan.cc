@@ -81,11 +81,6 @@ std::string Remedy(const PlanInput& in) {
     if (Fits(less)) return "actor.recompute=layer";
     also = " actor.recompute=layer";
   }
-  if (less.learners() == 1 && less.threads > 1 && in.machine.gpu) {
-    less.threads = 1;
-    if (Fits(less)) return "trainer.threads=1" + also;
-    also += " trainer.threads=1";
-  }
   if (const std::string change = LevelOrRanks(in); !change.empty()) return change;
   if (const std::string change = LevelOrRanks(less); !change.empty()) return change + also;
   return Obstacle(less);

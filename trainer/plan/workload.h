@@ -51,7 +51,9 @@ struct PlanInput {
   int learners() const { return config.cluster.learner; }
   int rollouts() const { return shared() ? learners() : config.cluster.rollout; }
   // Workers that learn at the same time in one rank; over ranks there is one.
-  int workers() const { return learners() > 1 ? 1 : threads; }
+  int workers() const { return learners() > 1 ? 1 : side_by_side(); }
+  // Pieces of work that go side by side in a process (model/device.h).
+  int side_by_side() const { return machine.gpu ? 1 : threads; }
   // Every sample attends to all tokens.
   bool dense() const;
   // How many selections the samples of a group have among them: equal thresholds select alike, but
