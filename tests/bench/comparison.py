@@ -70,7 +70,10 @@ def prepare(work, size):
 def report(name, pairs, target, unit, limit=None):
     """pairs: (ours, rival), of which less is better; a unit with "/s" is a rate, of which more is."""
     rate = "/s" in unit
-    ratios = [(a / b if rate else b / a) for a, b in pairs]
+    report_ratios(name, pairs, [(a / b if rate else b / a) for a, b in pairs], target, unit, limit)
+
+
+def report_ratios(name, pairs, ratios, target, unit, limit=None):
     print(json.dumps({"name": name, "ours": round(statistics.median(a for a, _ in pairs), 5),
                       "rival": round(statistics.median(b for _, b in pairs), 5),
                       "ratio": round(statistics.median(ratios), 3), "target": target, "limit": limit, "unit": unit,

@@ -2,8 +2,11 @@
 temperature 1, dense, one thread. usage: generate.py SIZE PYTHON, from the repository's root
 
 Cases: generate_SIZE_b1, _group8 (one prompt, 8 samples), _b32 (32 prompts); tokens/s, prompt and image processing
-included.
+included. generate_tiny_uneven: 128 prompts whose responses end by themselves, at any of a fortieth of the tokens: whoever
+is done makes room for others here, and waits for the longest of its batch there.
 """
+import json
+import shutil
 import sys
 import tempfile
 
@@ -15,15 +18,42 @@ TARGET = {"tiny_b1": 5, "tiny_group8": None, "tiny_b32": 3, "100m_b1": 2, "100m_
 
 
 def rate(side, prompts, samples):
-    return prompts * samples * TOKENS / side.ask(f"{prompts} {samples} {TOKENS}")[0]
+    seconds, tokens = side.ask(f"{prompts} {samples} {TOKENS} forced")
+    assert tokens == prompts * samples * TOKENS, tokens
+    return tokens / seconds
+
+
+def uneven(work, sides):
+    prompts, longest = 128, 256
+    shutil.copytree(f"{work}/model", f"{work}/uneven")
+    with open(f"{work}/uneven/generation_config.json") as file:
+        config = json.load(file)
+    config["eos_token_id"] = list(range(0, config["bos_token_id"], 40))  # ordinary tokens come first
+    with open(f"{work}/uneven/generation_config.json", "w") as file:
+        json.dump(config, file)
+    ours, rival = sides(f"{work}/uneven")
+    pairs, lengths = [], []
+    for _ in range(ROUNDS + 1):
+        answers = [side.ask(f"{prompts} 1 {longest} uneven") for side in (ours, rival)]
+        pairs.append([tokens / seconds for seconds, tokens in answers])
+        lengths.append([tokens / prompts for _, tokens in answers])
+    mean = [sum(column) / len(column) for column in zip(*lengths)]
+    report("generate_tiny_uneven", pairs[1:], None,
+           f"tokens/s; {mean[0]:.0f} and {mean[1]:.0f} tokens a response")
+    for side in (ours, rival):
+        side.end()
 
 
 def main(size, python):
     with tempfile.TemporaryDirectory() as work:
         prepare(work, size)
-        arguments = [f"{work}/model", f"{work}/data/train.jsonl", "fp32"]
-        ours = Side(["build/bin/bench_generate"] + arguments)
-        rival = Side([python, "-B", f"{HERE}/rival_transformers.py"] + arguments)
+
+        def sides(model):
+            arguments = [model, f"{work}/data/train.jsonl", "fp32"]
+            return (Side(["build/bin/bench_generate"] + arguments),
+                    Side([python, "-B", f"{HERE}/rival_transformers.py"] + arguments))
+
+        ours, rival = sides(f"{work}/model")
         for case, (prompts, samples) in CASES.items():
             for side in (ours, rival):
                 rate(side, prompts, samples)  # warms up
@@ -31,6 +61,8 @@ def main(size, python):
             report(f"generate_{size}_{case}", pairs, TARGET[f"{size}_{case}"], "tokens/s")
         ours.end()
         rival.end()
+        if size == "tiny":
+            uneven(work, sides)
 
 
 main(*sys.argv[1:])

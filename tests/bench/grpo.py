@@ -4,7 +4,8 @@ DTYPE best: ours in bf16 where the processor multiplies it (TRL's bf16 on a CPU 
 is the comparison in fp32, which reports it too.
 
 Cases: grpo_SIZE (completions/s over whole steps, the first left out), startup (seconds to the end of the first
-step, tiny only), memory_SIZE (peak resident bytes).
+step, tiny only), memory_SIZE (peak resident bytes), plan_memory_SIZE (`ziprl plan` against it: the smaller of the two over
+the larger).
 """
 import json
 import os
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import time
 
-from comparison import HERE, ROUNDS, ZIPRL, environment, prepare, report, run
+from comparison import HERE, ROUNDS, ZIPRL, Side, environment, prepare, report, report_ratios, run
 
 PROMPTS, SAMPLES, TOKENS, WARM_UP = 4, 8, 32, 1
 STEPS = {"tiny": 11, "100m": 2}
@@ -49,21 +50,53 @@ class Ours:
         if status != 0:
             sys.exit(f"ziprl train failed:\n{open(f'{out}/log').read()[-2000:]}")
         with open(metrics) as file:
-            seconds = [row["timing_s/step"] for row in map(json.loads, file) if "timing_s/step" in row]
-        assert len(seconds) == STEPS[self.size], seconds
+            rows = [row for row in map(json.loads, file) if "timing_s/step" in row]
+        assert len(rows) == STEPS[self.size], rows
+        planned = self.planned([config] + settings, rows[-1])
         shutil.rmtree(out)
-        return {"step": statistics.median(seconds[WARM_UP:]), "peak": usage.ru_maxrss * 1024, "startup": startup}
+        return {"step": statistics.median(row["timing_s/step"] for row in rows[WARM_UP:]), "startup": startup,
+                "peak": usage.ru_maxrss * 1024, "planned": planned}
+
+    @staticmethod
+    def planned(args, metrics):
+        """Peak bytes of the run as `ziprl plan` foretells it, given the lengths that its samples had."""
+        prompt = round(metrics["prompt_length/mean"])
+        plan = run([ZIPRL, "plan", "--json"] + args + [
+            "--machine", "cpu", "--prompt-tokens", str(prompt), "--visual-tokens", str(prompt // 2),
+            "--response-tokens", str(TOKENS), "--kept-ratio", str(metrics["tokens/kept_ratio/mean"])])
+        return json.loads(plan)["memory"][0]["peak_bytes"]
 
 
 class Trl:
-    def __init__(self, work, size, dtype, python):
-        self.command = [python, "-B", f"{HERE}/rival_trl.py", f"{work}/model", f"{work}/data/train.jsonl",
-                        str(STEPS[size]), str(TOKENS), dtype, "1"]
+    """One process; its first step is the start-up, then so many more with each call."""
 
-    def __call__(self):
-        figures = json.loads(run(self.command).splitlines()[-1])
-        return {"step": statistics.median(figures["seconds"][WARM_UP:]), "peak": figures["peak"],
-                "startup": figures["startup"]}
+    def __init__(self, work, size, dtype, python, steps):
+        self.side = Side([python, "-B", f"{HERE}/rival_trl.py", f"{work}/model", f"{work}/data/train.jsonl",
+                          str(1 + steps), str(TOKENS), dtype, "1"])
+        self.startup = self.side.ask("1")[2]
+
+    def __call__(self, steps):
+        seconds, peak, _ = self.side.ask(steps)
+        return {"step": seconds, "peak": peak, "startup": self.startup}
+
+    def end(self):
+        self.side.end()
+
+
+def rounds(work, size, dtype, rival_dtype, python):
+    """Ours is a new process each time. TRL's start-up is measured at the small size and left out at the large one, where
+    it would take longer than the step."""
+    ours, steps = Ours(work, size, dtype), STEPS[size] - WARM_UP
+    if size == "tiny":
+        for _ in range(ROUNDS):
+            a, trl = ours(), Trl(work, size, rival_dtype, python, steps)
+            yield a, trl(steps)
+            trl.end()
+        return
+    trl = Trl(work, size, rival_dtype, python, ROUNDS * steps)
+    for _ in range(ROUNDS):
+        yield ours(), trl(steps)
+    trl.end()
 
 
 def main(size, dtype, rival_dtype, python):
@@ -75,13 +108,15 @@ def main(size, dtype, rival_dtype, python):
         names.append(f"{size}_best")
     with tempfile.TemporaryDirectory() as work:
         prepare(work, size)
-        ours, trl = Ours(work, size, "bf16" if dtype == "best" else dtype), Trl(work, size, rival_dtype, python)
-        pairs = [(ours(), trl()) for _ in range(ROUNDS)]
+        pairs = list(rounds(work, size, "bf16" if dtype == "best" else dtype, rival_dtype, python))
     completions = PROMPTS * SAMPLES
     for name in names:
         report(f"grpo_{name}", [(completions / a["step"], completions / b["step"]) for a, b in pairs], TARGET[name],
                "completions/s")
     report(f"memory_{names[0]}", [(a["peak"] / 2**20, b["peak"] / 2**20) for a, b in pairs], 2, "MiB")
+    memory = [(a["planned"] / 2**20, a["peak"] / 2**20) for a, _ in pairs]
+    report_ratios(f"plan_memory_{names[0]}", memory, [min(pair) / max(pair) for pair in memory], 0.9,
+                  "MiB, foretold and measured", limit=1)
     if size == "tiny":
         report("startup", [(a["startup"], b["startup"]) for a, b in pairs], 4, "s")
 

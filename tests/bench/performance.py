@@ -1,8 +1,8 @@
 """docs/performance.md from the lines that the benchmarks printed; of a case that comes twice the last line counts.
 usage: performance.py FILE..., from the repository's root
 
-Why a case misses its target is told in notes.json (case -> reason), which survives a new run. A line with "stopped"
-stands for a benchmark that ended without all of its cases.
+Why a case misses its target is told in notes.json (case -> reason; machine -> what to know of it), which survives a new
+run. A line with "stopped" stands for a benchmark that ended without all of its cases.
 """
 import json
 import os
@@ -51,6 +51,8 @@ def main(paths):
         print(HEAD, file=out)
         for machine, date in dict.fromkeys((line["machine"], line["date"]) for line in lines.values()):
             print(f"## {machine}, {date}\n", file=out)
+            if machine in notes:
+                print(f"{notes[machine]}\n", file=out)
             chosen = [line for line in lines.values() if (line["machine"], line["date"]) == (machine, date)]
             print("\n".join(table(chosen)), end="\n\n", file=out)
         missed = [name for name, line in lines.items() if verdict(line) == "**missed**"]

@@ -1,8 +1,10 @@
-"""TRL's GRPOTrainer for grpo.py: one process, STEPS steps, then a JSON line: seconds of each step, peak memory in
-bytes, prompt tokens. usage: rival_trl.py MODEL ROWS STEPS TOKENS DTYPE THREADS"""
+"""TRL's GRPOTrainer for grpo.py: STEPS steps in all. Each line on standard input, a number, has it take so many more and
+is answered by their median in seconds, the peak of memory in bytes and the seconds to the end of the first step.
+usage: rival_trl.py MODEL ROWS STEPS TOKENS DTYPE THREADS"""
 import json
 import os
 import resource
+import statistics
 import sys
 import tempfile
 import time
@@ -17,6 +19,7 @@ from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration, Trai
 from trl import GRPOConfig, GRPOTrainer
 
 PROMPTS, SAMPLES = 4, 8
+answers, sys.stdout = sys.stdout, sys.stderr  # whatever else is printed
 
 
 def dataset(path, rows):
@@ -36,12 +39,26 @@ def reward(completions, answer, **_):
     return [float(answer_ in completion[0]["content"]) for completion, answer_ in zip(completions, answer)]
 
 
-class Clock(TrainerCallback):
+class Turns(TrainerCallback):
+    """Takes steps when asked to."""
+
     def __init__(self):
-        self.ends = []
+        self.left, self.seconds, self.startup = 0, [], None
+
+    def on_step_begin(self, args, state, control, **_):
+        if self.left == 0:
+            self.left = int(sys.stdin.readline())
+            self.seconds = []
+        self.begun = time.perf_counter()
 
     def on_step_end(self, args, state, control, **_):
-        self.ends.append(time.perf_counter())
+        now = time.perf_counter()
+        self.startup = self.startup or now - started
+        self.seconds.append(now - self.begun)
+        self.left -= 1
+        if self.left == 0:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            print(statistics.median(self.seconds), peak, self.startup, file=answers, flush=True)
 
 
 def main(model_path, rows, steps, tokens, dtype, threads):
@@ -50,7 +67,6 @@ def main(model_path, rows, steps, tokens, dtype, threads):
     model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
         model_path, dtype=torch.bfloat16 if dtype == "bf16" else torch.float32)
     processor = AutoProcessor.from_pretrained(model_path)
-    clock = Clock()
     config = GRPOConfig(
         output_dir=tempfile.mkdtemp(), use_cpu=True, bf16=False, fp16=False, gradient_checkpointing=False,
         per_device_train_batch_size=PROMPTS * SAMPLES, gradient_accumulation_steps=1, num_generations=SAMPLES,
@@ -58,12 +74,8 @@ def main(model_path, rows, steps, tokens, dtype, threads):
         max_steps=steps, learning_rate=1e-5, lr_scheduler_type="constant", report_to="none", save_strategy="no",
         logging_strategy="no", disable_tqdm=True, dataloader_num_workers=0, seed=1)
     trainer = GRPOTrainer(model=model, reward_funcs=reward, args=config, processing_class=processor,
-                          train_dataset=dataset(rows, PROMPTS * (steps + 1)), callbacks=[clock])
-    begun = time.perf_counter()
+                          train_dataset=dataset(rows, PROMPTS * (steps + 1)), callbacks=[Turns()])
     trainer.train()
-    ends = [begun] + clock.ends
-    print(json.dumps({"seconds": [b - a for a, b in zip(ends, ends[1:])], "startup": clock.ends[0] - started,
-                      "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
 
 
 main(*sys.argv[1:])
