@@ -22,7 +22,7 @@ class GroupStream {
   // What was generated for a group that Next gave: [j] belongs to samples[j].
   virtual void Done(const GroupLease& group, std::vector<Completion> completions) = 0;
 
-  // From now on Next gives nothing: the call will fail.
+  // For the rest of this call Next gives nothing.
   virtual void Close() = 0;
 };
 

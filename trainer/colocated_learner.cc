@@ -1,6 +1,5 @@
 #include "trainer/colocated_learner.h"
 
-#include <atomic>
 #include <utility>
 
 #include "absl/time/clock.h"

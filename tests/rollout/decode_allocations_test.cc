@@ -79,10 +79,7 @@ class DecodeAllocationsTest : public ::testing::TestWithParam<std::string> {
 TEST_P(DecodeAllocationsTest, StepsAskForNoMemoryBetweenTwoPages) {
   constexpr size_t kTokens = 55, kFirst = 10, kLast = 50;
   const auto model = TinyModel("base", GetParam());
-  EngineConfig config;
-  config.max_response_length = kTokens;
-  config.ignore_eos = true;
-  config.rescore_interval = 0;
+  EngineConfig config = Settings(kTokens, /*rescore_interval=*/0);
   config.top_p = 0.9;
   const GroupLease group = TinyLease(TinyPrompt(*model, 70, 1, 5), {1.0, 1.0, 1.0, 1.0}, 5);
   auto engine = MakeSparseEngine(config, model, std::make_shared<VisualFeatures>());

@@ -61,6 +61,14 @@ GroupLease TinyLease(const Prompt& prompt, const std::vector<double>& thresholds
   return lease;
 }
 
+EngineConfig Settings(int max_response, int rescore_interval) {
+  EngineConfig config;
+  config.max_response_length = max_response;
+  config.rescore_interval = rescore_interval;
+  config.ignore_eos = true;
+  return config;
+}
+
 std::vector<std::vector<Completion>> MustGenerate(const EngineConfig& config,
                                                   const std::shared_ptr<Model>& model,
                                                   const std::vector<GroupLease>& leases) {

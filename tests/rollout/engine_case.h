@@ -20,6 +20,9 @@ Prompt TinyPrompt(const Model& model, int length, int num_images, uint64_t seed)
 // One sample per threshold, with seeds of their own.
 GroupLease TinyLease(const Prompt& prompt, const std::vector<double>& thresholds, uint64_t seed);
 
+// Responses of the full length.
+EngineConfig Settings(int max_response, int rescore_interval);
+
 // The engine's answer; a failure aborts the test program.
 std::vector<std::vector<Completion>> MustGenerate(const EngineConfig& config,
                                                   const std::shared_ptr<Model>& model,

@@ -15,13 +15,6 @@ class EngineStreamTest : public ::testing::TestWithParam<std::string> {
                    int images = 1) {
     return TinyLease(TinyPrompt(*model, length, images, seed), thresholds, seed);
   }
-  static EngineConfig Settings(int max_response, int rescore_interval) {
-    EngineConfig config;
-    config.max_response_length = max_response;
-    config.rescore_interval = rescore_interval;
-    config.ignore_eos = true;
-    return config;
-  }
   std::shared_ptr<Model> model;
 };
 

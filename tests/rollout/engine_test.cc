@@ -13,14 +13,6 @@ namespace {
 using ::testing::Each;
 using ::testing::HasSubstr;
 
-EngineConfig Settings(int max_response, int rescore_interval) {
-  EngineConfig config;
-  config.max_response_length = max_response;
-  config.rescore_interval = rescore_interval;
-  config.ignore_eos = true;
-  return config;
-}
-
 Completion MustScore(const EngineConfig& config, const Model& model, const GroupLease& lease,
                      const Completion& sample) {
   VisualFeatures features;
