@@ -167,7 +167,7 @@ class EndlessStream : public GroupStream {
   void Close() override { closed_ = true; }
 
  private:
-  const GroupLease lease_;
+  GroupLease lease_;
   std::atomic<bool> closed_ = false;
 };
 
