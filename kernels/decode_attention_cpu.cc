@@ -1,8 +1,10 @@
-// One query row per head: dots along D for eight keys at once, two-pass softmax, weighted sum of
-// values over ascending keys. The heads of a group walk the cache together, one page at a time.
+// One query row per head: dots along D in eight lanes, two-pass softmax, weighted sum of values
+// over ascending keys. The heads of a sequence walk its cache together.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/cpu_ops.h"
@@ -15,21 +17,24 @@ namespace {
 constexpr int kLanes = 8;
 constexpr float kNegInf = -std::numeric_limits<float>::infinity();
 
+// Heads of a tile, and keys or eights of columns: twelve sums in flight, and every key and value
+// that is loaded serves three heads.
+constexpr int kTileHeads = 3, kTileSums = 4;
+constexpr int kAhead = 32;      // entries ahead that are fetched while one is read
+constexpr int kValueRows = 16;  // that stay in the cache while all heads pass
+
 // Lane i of the result is the sum of the lanes of x[i].
-F8 SumsOfEight(const F8 x[8]) {
-  F8 pair[4], quad[2];
-  for (int i = 0; i < 4; ++i) {
+F4 SumsOfFour(const F8 x[4]) {
+  F8 pair[2];
+  for (int i = 0; i < 2; ++i) {
     const F8 a = x[2 * i], b = x[2 * i + 1];
     pair[i] = __builtin_shufflevector(a, b, 0, 8, 2, 10, 4, 12, 6, 14) +
               __builtin_shufflevector(a, b, 1, 9, 3, 11, 5, 13, 7, 15);
   }
-  for (int i = 0; i < 2; ++i) {
-    const F8 a = pair[2 * i], b = pair[2 * i + 1];
-    quad[i] = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13) +
-              __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
-  }
-  return __builtin_shufflevector(quad[0], quad[1], 0, 1, 2, 3, 8, 9, 10, 11) +
-         __builtin_shufflevector(quad[0], quad[1], 4, 5, 6, 7, 12, 13, 14, 15);
+  const F8 quad = __builtin_shufflevector(pair[0], pair[1], 0, 1, 8, 9, 4, 5, 12, 13) +
+                  __builtin_shufflevector(pair[0], pair[1], 2, 3, 10, 11, 6, 7, 14, 15);
+  return __builtin_shufflevector(quad, quad, 0, 1, 2, 3) +
+         __builtin_shufflevector(quad, quad, 4, 5, 6, 7);
 }
 
 F8 LoadFirst(const float* p, int count) {
@@ -38,19 +43,37 @@ F8 LoadFirst(const float* p, int count) {
   return x;
 }
 
-// Dots of query (zero-padded to a multiple of eight) with eight keys.
-F8 DotEight(const float* query, const float* const key[kLanes], int dim) {
-  F8 sum[kLanes] = {};
+// Dots of kHeads queries (zero-padded to padded_dim) with four keys; head h's at out[h * out_row].
+// Fetches the columns of four rows of `soon` meanwhile, unless it is null.
+template <int kHeads>
+void DotTile(const float* queries, int padded_dim, const float* const key[kTileSums], int dim,
+             const float* soon, int64_t row, float* out, int64_t out_row) {
+  F8 sum[kHeads][kTileSums] = {};
+  const auto add = [&](int d, auto load) {
+    F8 q[kHeads];
+#pragma GCC unroll 4
+    for (int h = 0; h < kHeads; ++h) q[h] = Load8(queries + h * padded_dim + d);
+#pragma GCC unroll 4
+    for (int i = 0; i < kTileSums; ++i) {
+      const F8 k = load(key[i] + d);
+#pragma GCC unroll 4
+      for (int h = 0; h < kHeads; ++h) sum[h][i] += q[h] * k;
+    }
+  };
   int d = 0;
   for (; d + kLanes <= dim; d += kLanes) {
-    const F8 q = Load8(query + d);
-    for (int i = 0; i < kLanes; ++i) sum[i] += q * Load8(key[i] + d);
+    add(d, [](const float* k) { return Load8(k); });
+    if (soon != nullptr) {  // of four lines, two now and two at the next eight columns
+      const float* line = soon + d / kLanes % 2 * 2 * row + d;
+      __builtin_prefetch(line);
+      __builtin_prefetch(line + row);
+    }
   }
-  if (d < dim) {
-    const F8 q = Load8(query + d);
-    for (int i = 0; i < kLanes; ++i) sum[i] += q * LoadFirst(key[i] + d, dim - d);
+  if (d < dim) add(d, [&](const float* k) { return LoadFirst(k, dim - d); });
+  for (int h = 0; h < kHeads; ++h) {
+    const F4 dots = SumsOfFour(sum[h]);
+    std::memcpy(out + h * out_row, &dots, sizeof dots);
   }
-  return SumsOfEight(sum);
 }
 
 // Logits to weights exp(logit - max) over `padded` entries; returns their sum.
@@ -68,34 +91,62 @@ double SoftmaxWeights(float* logits, int padded) {
   return HorizontalSum(low + high);
 }
 
-// out[0:kChunk) += sum over `count` rows of weight[j] v[j, 0:kChunk).
-template <int kChunk>
-void AddWeighted(const float* weight, const float* v, int64_t v_row, int count, float* out) {
-  F8 sum[kChunk / kLanes];
-  for (int c = 0; c < kChunk / kLanes; ++c) sum[c] = Load8(out + c * kLanes);
+// out[h, 0:8 kChunks) += sum over `count` rows of weight[h, j] v[j, 0:8 kChunks) for kHeads heads.
+// Fetches as much of `soon` meanwhile, unless it is null.
+template <int kHeads, int kChunks>
+void AddWeightedTile(const float* weight, int64_t weight_row, const float* v, int64_t v_row,
+                     int count, const float* soon, float* out, int64_t out_row) {
+  F8 sum[kHeads][kChunks];
+  for (int h = 0; h < kHeads; ++h) {
+    for (int c = 0; c < kChunks; ++c) sum[h][c] = Load8(out + h * out_row + c * kLanes);
+  }
   for (int j = 0; j < count; ++j) {
-    const F8 w = Splat8(weight[j]);
-    for (int c = 0; c < kChunk / kLanes; ++c) sum[c] += w * Load8(v + j * v_row + c * kLanes);
+    if (soon != nullptr) {
+      for (int c = 0; c < kChunks; c += 2) __builtin_prefetch(soon + j * v_row + c * kLanes);
+    }
+    F8 w[kHeads];
+#pragma GCC unroll 4
+    for (int h = 0; h < kHeads; ++h) w[h] = Splat8(weight[h * weight_row + j]);
+#pragma GCC unroll 8
+    for (int c = 0; c < kChunks; ++c) {
+      const F8 values = Load8(v + j * v_row + c * kLanes);
+#pragma GCC unroll 4
+      for (int h = 0; h < kHeads; ++h) sum[h][c] += w[h] * values;
+    }
   }
-  for (int c = 0; c < kChunk / kLanes; ++c) Store8(out + c * kLanes, sum[c]);
+  for (int h = 0; h < kHeads; ++h) {
+    for (int c = 0; c < kChunks; ++c) Store8(out + h * out_row + c * kLanes, sum[h][c]);
+  }
 }
 
-void AddWeightedRows(const float* weight, const float* v, int64_t v_row, int count, int dim,
-                     float* out) {
+// out [kHeads, dim] += sum over `count` rows of weight[h, j] v[j, :].
+template <int kHeads>
+void AddWeightedRows(const float* weight, int64_t weight_row, const float* v, int64_t v_row,
+                     int count, int dim, const float* soon, float* out) {
+  constexpr int kChunks = kHeads == 1 ? 2 * kTileSums : kTileSums;
+  const auto at = [&](int d) { return soon == nullptr ? nullptr : soon + d; };
   int d = 0;
-  for (; d + 64 <= dim; d += 64) AddWeighted<64>(weight, v + d, v_row, count, out + d);
-  for (; d + 32 <= dim; d += 32) AddWeighted<32>(weight, v + d, v_row, count, out + d);
-  for (; d + 8 <= dim; d += 8) AddWeighted<8>(weight, v + d, v_row, count, out + d);
+  for (; d + kChunks * kLanes <= dim; d += kChunks * kLanes) {
+    AddWeightedTile<kHeads, kChunks>(weight, weight_row, v + d, v_row, count, at(d), out + d, dim);
+  }
+  for (; d + kLanes <= dim; d += kLanes) {
+    AddWeightedTile<kHeads, 1>(weight, weight_row, v + d, v_row, count, at(d), out + d, dim);
+  }
   for (; d < dim; ++d) {
-    for (int j = 0; j < count; ++j) out[d] += weight[j] * v[j * v_row + d];
+    for (int h = 0; h < kHeads; ++h) {
+      float& sum = out[h * dim + d];
+      for (int j = 0; j < count; ++j) sum += weight[h * weight_row + j] * v[j * v_row + d];
+    }
   }
 }
 
-// The query heads of one KV head of one sequence.
-struct Group {
+// One sequence: its cache, and how the heads lie over it.
+struct Cache {
   const float* const* pages;
-  int64_t column, row;  // where this head begins in a cache row; floats between rows
-  int length, heads, dim;
+  int length, kv_heads, group, dim;  // group: query heads of a KV head
+
+  int heads() const { return kv_heads * group; }
+  int64_t row() const { return int64_t{kv_heads} * dim; }
 };
 
 // Kept by a thread from call to call.
@@ -104,44 +155,68 @@ struct Scratch {
   std::vector<double> total;            // [heads]
 };
 
-void GroupLogits(const Group& g, int padded, int padded_dim, Scratch& s) {
-  for (int first = 0; first < g.length; first += kPageRows) {
-    const float* keys = g.pages[first / kPageRows] + g.column;
-    const int count = std::min(kPageRows, g.length - first);
-    for (int j = 0; j < count; j += kLanes) {
-      const float* key[kLanes];
-      for (int i = 0; i < kLanes; ++i) key[i] = keys + std::min(j + i, count - 1) * g.row;
-      for (int h = 0; h < g.heads; ++h) {
-        F8 dots = DotEight(s.queries.data() + h * padded_dim, key, g.dim);
-        for (int i = count - j; i < kLanes; ++i) dots[i] = kNegInf;  // beyond the last key
-        Store8(s.weights.data() + int64_t{h} * padded + first + j, dots);
-      }
+// visit(first head, its KV head, integral_constant of how many) over all heads in tiles of equal
+// KV head.
+template <typename Visit>
+void ForEachTile(const Cache& c, Visit visit) {
+  for (int kv = 0; kv < c.kv_heads; ++kv) {
+    int h = kv * c.group;
+    const int end = h + c.group;
+    for (; h + kTileHeads <= end; h += kTileHeads) {
+      visit(h, kv, std::integral_constant<int, kTileHeads>());
     }
+    if (end - h == 2) visit(h, kv, std::integral_constant<int, 2>());
+    if (end - h == 1) visit(h, kv, std::integral_constant<int, 1>());
   }
 }
 
-void AttendGroup(const Group& g, const float* q, float scale, float* out, Scratch& s) {
-  const int padded_dim = RoundUp(g.dim, kLanes), padded = RoundUp(g.length, kLanes);
-  s.queries.resize(int64_t{g.heads} * padded_dim);
-  s.weights.resize(int64_t{g.heads} * padded);
-  s.total.resize(g.heads);
-  PackRows(q, g.dim, g.heads, g.dim, scale, g.heads, padded_dim, s.queries.data());
-  GroupLogits(g, padded, padded_dim, s);
-  for (int h = 0; h < g.heads; ++h) {
-    s.total[h] = SoftmaxWeights(s.weights.data() + int64_t{h} * padded, padded);
+// visit(first entry, how many, their rows, rows to fetch meanwhile) over `step` entries at a time,
+// a divisor of kPageRows; `part` is 0 for keys, 1 for values. Whole rows pass, not a head's part of
+// them: memory is read in the order in which it lies.
+template <typename Visit>
+void ForEachRows(const Cache& c, int part, int step, Visit visit) {
+  const int last_page = (c.length - 1) / kPageRows;
+  const auto rows = [&](int entry) {
+    const float* page = c.pages[std::min(entry / kPageRows, last_page)];
+    return page + (part * kPageRows + entry % kPageRows) * c.row();
+  };
+  for (int first = 0; first < c.length; first += step) {
+    visit(first, std::min(step, c.length - first), rows(first), rows(first + kAhead));
   }
-  std::fill_n(out, g.heads * g.dim, 0.0f);
-  for (int first = 0; first < g.length; first += kPageRows) {
-    const float* values = g.pages[first / kPageRows] + kPageRows * g.row + g.column;
-    const int count = std::min(kPageRows, g.length - first);
-    for (int h = 0; h < g.heads; ++h) {
-      AddWeightedRows(s.weights.data() + int64_t{h} * padded + first, values, g.row, count, g.dim,
-                      out + h * g.dim);
-    }
+}
+
+void Attend(const Cache& c, const float* q, float scale, float* out, Scratch& s) {
+  const int padded_dim = RoundUp(c.dim, kLanes);
+  const int64_t padded = RoundUp(c.length, kLanes), row = c.row();
+  s.queries.resize(int64_t{c.heads()} * padded_dim);
+  s.weights.resize(c.heads() * padded);
+  PackRows(q, c.dim, c.heads(), c.dim, scale, c.heads(), padded_dim, s.queries.data());
+  ForEachRows(c, 0, kTileSums, [&](int first, int count, const float* keys, const float* soon) {
+    ForEachTile(c, [&](int h, int kv, auto tile) {
+      const float* key[kTileSums];
+      for (int i = 0; i < kTileSums; ++i) key[i] = keys + std::min(i, count - 1) * row + kv * c.dim;
+      DotTile<tile>(s.queries.data() + h * padded_dim, padded_dim, key, c.dim,
+                    h % c.group == 0 ? soon + kv * c.dim : nullptr, row,
+                    s.weights.data() + h * padded + first, padded);
+    });
+  });
+  std::fill_n(out, c.heads() * c.dim, 0.0f);
+  s.total.resize(c.heads());
+  for (int h = 0; h < c.heads(); ++h) {
+    float* logits = s.weights.data() + h * padded;
+    std::fill(logits + c.length, logits + padded, kNegInf);  // beyond the last key
+    s.total[h] = SoftmaxWeights(logits, padded);
   }
-  for (int h = 0; h < g.heads; ++h) {
+  ForEachRows(c, 1, kValueRows, [&](int first, int count, const float* values, const float* soon) {
+    ForEachTile(c, [&](int h, int kv, auto tile) {
+      AddWeightedRows<tile>(s.weights.data() + h * padded + first, padded, values + kv * c.dim, row,
+                            count, c.dim, h % c.group == 0 ? soon + kv * c.dim : nullptr,
+                            out + h * c.dim);
+    });
+  });
+  for (int h = 0; h < c.heads(); ++h) {
     const float inverse = static_cast<float>(1.0 / s.total[h]);
-    for (int d = 0; d < g.dim; ++d) out[h * g.dim + d] *= inverse;
+    for (int d = 0; d < c.dim; ++d) out[h * c.dim + d] *= inverse;
   }
 }
 
@@ -159,18 +234,15 @@ void AppendKv(const AppendKvParams& p) {
 }
 
 void DecodeAttention(const DecodeAttentionParams& p, float* out) {
-  const int heads = p.num_heads / p.num_kv_heads, dim = p.head_dim;
-  const int64_t row = int64_t{p.num_kv_heads} * dim;
   static thread_local Scratch scratch;
+  const int64_t size = int64_t{p.num_heads} * p.head_dim;
   for (int b = 0; b < p.batch; ++b) {
-    for (int kv_head = 0; kv_head < p.num_kv_heads; ++kv_head) {
-      const int64_t at = (int64_t{b} * p.num_heads + int64_t{kv_head} * heads) * dim;
-      if (p.length[b] == 0) {
-        std::fill_n(out + at, heads * dim, 0.0f);
-        continue;
-      }
-      AttendGroup({p.pages[b], int64_t{kv_head} * dim, row, p.length[b], heads, dim}, p.q + at,
-                  p.scale, out + at, scratch);
+    const Cache cache = {p.pages[b], p.length[b], p.num_kv_heads, p.num_heads / p.num_kv_heads,
+                         p.head_dim};
+    if (cache.length == 0) {
+      std::fill_n(out + b * size, size, 0.0f);
+    } else {
+      Attend(cache, p.q + b * size, p.scale, out + b * size, scratch);
     }
   }
 }

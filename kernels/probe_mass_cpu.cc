@@ -108,9 +108,9 @@ void AddMass(const float* exps, int stride, const double* factor, int count, int
   for (int j = 0; j < columns; j += 8) {
     UL4 low = LoadMasses(mass + j) - base, high = LoadMasses(mass + j + 4) - base;
     for (int i = 0; i < count; ++i) {
-      const F8 e = Load8(exps + int64_t{i} * stride + j);
-      low += Bits(LowDoubles(e) * Splat4(factor[i]) + Splat4(kRounder));
-      high += Bits(HighDoubles(e) * Splat4(factor[i]) + Splat4(kRounder));
+      const float* e = exps + int64_t{i} * stride + j;
+      low += Bits(LoadDoubles(e) * Splat4(factor[i]) + Splat4(kRounder));
+      high += Bits(LoadDoubles(e + 4) * Splat4(factor[i]) + Splat4(kRounder));
     }
     std::memcpy(mass + j, &low, sizeof low);
     std::memcpy(mass + j + 4, &high, sizeof high);

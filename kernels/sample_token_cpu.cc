@@ -11,24 +11,27 @@
 namespace ziprl::kernels::cpu {
 namespace {
 
-// Lowest index of the greatest entry.
-int32_t ArgMax(const TemperedLogits& row, float greatest) {
-  for (int64_t i = 0; i < row.vocab; ++i) {
-    if (row.At(i) == greatest) return static_cast<int32_t>(i);
-  }
-  return 0;
-}
+constexpr int64_t kBlock = 64;  // entries that are summed as one
 
-// weight[i] = e^(x_i - greatest).
-void Weights(const TemperedLogits& row, float greatest, std::vector<float>& weight) {
-  for (int64_t i = 0; i < row.vocab; i += 8) {
-    Store8(weight.data() + i, Exp8(row.At8(i) - Splat8(greatest)));
-  }
-}
+// Kept from step to step: decoding allocates nothing.
+struct Scratch {
+  std::vector<float> weight;      // [vocab, rounded up to blocks] e^(x_i - greatest), then zeros
+  std::vector<double> block_sum;  // [blocks] over weight
+  std::vector<int32_t> order;     // [vocab]
+};
 
-double Total(const std::vector<float>& weight) {
+// Sums the weights by blocks; returns the sum of all.
+double Sum(Scratch& s) {
   double total = 0.0;
-  for (float w : weight) total += w;
+  for (size_t block = 0; block < s.block_sum.size(); ++block) {
+    const float* weight = s.weight.data() + block * kBlock;
+    D4 low{}, high{};
+    for (int64_t i = 0; i < kBlock; i += 8) {
+      low += LoadDoubles(weight + i);
+      high += LoadDoubles(weight + i + 4);
+    }
+    total += s.block_sum[block] = HorizontalSum(low + high);
+  }
   return total;
 }
 
@@ -36,8 +39,6 @@ double Total(const std::vector<float>& weight) {
 // top_p counts in 2^40 fixed point. `order` is scratch [vocab].
 void Truncate(const SampleTokenParams& p, std::vector<float>& weight, std::vector<int32_t>& order) {
   const bool by_count = p.top_k > 0 && p.top_k < p.vocab, by_mass = p.top_p < 1.0f;
-  if (!by_count && !by_mass) return;
-  if (!std::isfinite(Total(weight))) return;  // has no order; its log-prob will say so
   order.resize(p.vocab);
   std::iota(order.begin(), order.end(), 0);
   const Before<float> before{weight.data()};
@@ -59,16 +60,27 @@ void Truncate(const SampleTokenParams& p, std::vector<float>& weight, std::vecto
   }
 }
 
-// The first index at which the running sum exceeds uniform * total; the last index of positive
-// weight should rounding keep the sum below.
-int32_t InverseCdf(const std::vector<float>& weight, double target) {
-  double running = 0.0;
+bool Truncates(const SampleTokenParams& p) {
+  return p.temperature != 0.0f && ((p.top_k > 0 && p.top_k < p.vocab) || p.top_p < 1.0f);
+}
+
+// The first index at which the running sum (of blocks, then of the block's entries) exceeds
+// `target`; should rounding keep it below, the last index of positive weight in the last block that
+// could be it.
+int32_t InverseCdf(const Scratch& s, double target) {
+  size_t chosen = 0;
+  double before = 0.0,
+         running = 0.0;  // sums of the blocks before the chosen one, and before `block`
+  for (size_t block = 0; block < s.block_sum.size() && running <= target; ++block) {
+    if (s.block_sum[block] > 0.0) chosen = block, before = running;
+    running += s.block_sum[block];
+  }
   int32_t last = 0;
-  for (size_t i = 0; i < weight.size(); ++i) {
-    if (weight[i] == 0.0f) continue;
+  for (size_t i = chosen * kBlock; i < (chosen + 1) * kBlock; ++i) {
+    if (s.weight[i] == 0.0f) continue;
     last = static_cast<int32_t>(i);
-    running += weight[i];
-    if (running > target) break;
+    before += s.weight[i];
+    if (before > target) break;
   }
   return last;
 }
@@ -76,18 +88,22 @@ int32_t InverseCdf(const std::vector<float>& weight, double target) {
 }  // namespace
 
 void SampleToken(const SampleTokenParams& p, int32_t* token, float* logprob) {
-  const bool greedy = p.temperature == 0.0f;
-  thread_local std::vector<float> weight;  // kept from step to step: decoding allocates nothing
-  thread_local std::vector<int32_t> order;
-  weight.resize((p.vocab + 7) / 8 * 8);
+  thread_local Scratch s;
+  s.block_sum.resize((p.vocab + kBlock - 1) / kBlock);
+  s.weight.assign(s.block_sum.size() * kBlock, 0.0f);
   for (int64_t r = 0; r < p.rows; ++r) {
+    const bool greedy = p.temperature == 0.0f;
     const TemperedLogits row = {p.logits + r * p.vocab, p.vocab, p.suppressed,
                                 greedy ? 1.0f : 1.0f / p.temperature};
     const float greatest = row.Max();
-    Weights(row, greatest, weight);
-    if (!greedy) Truncate(p, weight, order);
-    const double total = Total(weight);
-    token[r] = greedy ? ArgMax(row, greatest) : InverseCdf(weight, p.uniform[r] * total);
+    row.ForEach8([&](int64_t i, F8 x) { Store8(s.weight.data() + i, Exp8(x - Splat8(greatest))); });
+    double total = Sum(s);
+    if (Truncates(p) && std::isfinite(total)) {  // else it has no order; its log-prob will say so
+      Truncate(p, s.weight, s.order);
+      total = Sum(s);
+    }
+    token[r] =
+        static_cast<int32_t>(greedy ? row.Find(greatest) : InverseCdf(s, p.uniform[r] * total));
     logprob[r] = static_cast<float>(double{row.At(token[r])} - greatest - std::log(total));
   }
 }

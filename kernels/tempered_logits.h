@@ -1,6 +1,7 @@
 // Tempered, suppressed logits of one row, eight at a time: what log-prob and sampling start from.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <limits>
 
@@ -19,29 +20,55 @@ struct TemperedLogits {
   float At(int64_t i) const {
     return suppressed != nullptr && suppressed[i] != 0 ? kNegInf : logits[i] * inv_temperature;
   }
-  // Entries i .. i+7; -inf beyond the vocabulary.
-  F8 At8(int64_t i) const {
-    if (i + 8 > vocab) {
-      F8 tail = Splat8(kNegInf);
-      for (int lane = 0; i + lane < vocab; ++lane) tail[lane] = At(i + lane);
-      return tail;
-    }
-    const F8 x = Load8(logits + i) * Splat8(inv_temperature);
-    return suppressed == nullptr ? x : (Suppressed8(i) != 0 ? Splat8(kNegInf) : x);
+  // visit(i, entries i .. i+7) over the row in order; -inf beyond the vocabulary.
+  template <typename Visit>
+  void ForEach8(Visit visit) const {
+    int64_t i = 0;
+    for (; i + 8 <= vocab; i += 8) visit(i, Whole8(i));
+    if (i < vocab) visit(i, Tail8(i));
   }
 
   float Max() const {
-    F8 best = Splat8(kNegInf);
-    for (int64_t i = 0; i < vocab; i += 8) best = Max8(best, At8(i));
-    return HorizontalMax(best);
+    F8 even = Splat8(kNegInf), odd = even;  // two, for the sake of latency
+    int64_t i = 0;
+    for (; i + 16 <= vocab; i += 16) {
+      even = Max8(even, Whole8(i));
+      odd = Max8(odd, Whole8(i + 8));
+    }
+    for (; i < vocab; i += 8) even = Max8(even, i + 8 <= vocab ? Whole8(i) : Tail8(i));
+    return HorizontalMax(even != even ? even : Max8(even, odd));  // NaN of either stays
+  }
+
+  // Lowest index of an entry that is `value`; 0 where there is none.
+  int64_t Find(float value) const {
+    int64_t i = 0;
+    for (; i + 8 <= vocab; i += 8) {
+      const int found = _mm256_movemask_ps(F8(Whole8(i) == Splat8(value)));
+      if (found != 0) return i + std::countr_zero(static_cast<unsigned>(found));
+    }
+    while (i < vocab && At(i) != value) ++i;
+    return i < vocab ? i : 0;
   }
 
  private:
-  I8 Suppressed8(int64_t i) const {
-    using B8 = uint8_t __attribute__((vector_size(8)));
-    B8 bytes;
+  // Not fused with a sum behind it: the greatest entry less the greatest is 0.
+  static F8 Rounded(F8 product) {
+    asm("" : "+x"(product));
+    return product;
+  }
+
+  F8 Whole8(int64_t i) const {
+    const F8 x = Rounded(Load8(logits + i) * Splat8(inv_temperature));
+    if (suppressed == nullptr) return x;
+    int64_t bytes;
     std::memcpy(&bytes, suppressed + i, sizeof bytes);
-    return __builtin_convertvector(bytes, I8);
+    const I8 flags = I8(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(bytes)));
+    return flags != 0 ? Splat8(kNegInf) : x;
+  }
+  F8 Tail8(int64_t i) const {
+    F8 x = Splat8(kNegInf);
+    for (int lane = 0; i + lane < vocab; ++lane) x[lane] = At(i + lane);
+    return x;
   }
 };
 

@@ -22,14 +22,14 @@ int64_t TargetColumn(const TokenLogprobParams& p, int64_t r) {
 void AddSums(const TemperedLogits& row, LogprobState* state) {
   const F8 shift = Splat8(state->greatest), zero{};
   D4 exp_low{}, exp_high{}, weighted_low{}, weighted_high{};
-  for (int64_t i = 0; i < row.vocab; i += 8) {
-    const F8 x = row.At8(i) - shift, e = Exp8(x);
+  row.ForEach8([&](int64_t, F8 logit) {
+    const F8 x = logit - shift, e = Exp8(x);
     const F8 weighted = e == zero ? zero : e * x;
     exp_low += LowDoubles(e);
     exp_high += HighDoubles(e);
     weighted_low += LowDoubles(weighted);
     weighted_high += HighDoubles(weighted);
-  }
+  });
   state->exp += HorizontalSum(exp_low + exp_high);
   state->weighted += HorizontalSum(weighted_low + weighted_high);
 }
@@ -86,14 +86,14 @@ void TokenLogprobBackward(const TokenLogprobParams& p, const float* lse, const f
     const int64_t target = TargetColumn(p, r);
     const bool target_allowed = target >= 0 && row.At(target) != TemperedLogits::kNegInf;
     const F8 shift = Splat8(lse[r]), factor = Splat8(-gradient);
-    for (int64_t i = 0; i < p.columns; i += 8) {
-      const F8 dlogits = factor * Exp8(row.At8(i) - shift);
+    row.ForEach8([&](int64_t i, F8 x) {
+      const F8 dlogits = factor * Exp8(x - shift);
       if (i + 8 <= p.columns) {
         Store8(logits + i, dlogits);
       } else {
         for (int lane = 0; i + lane < p.columns; ++lane) logits[i + lane] = dlogits[lane];
       }
-    }
+    });
     if (target_allowed) logits[target] += gradient;
   }
 }

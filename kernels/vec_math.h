@@ -2,6 +2,8 @@
 // operations in the same order on every machine of the x86-64-v3 baseline.
 #pragma once
 
+#include <immintrin.h>
+
 #include <cstdint>
 #include <cstring>
 
@@ -38,12 +40,10 @@ inline D4 Splat4(double x) { return D4{x, x, x, x}; }
 inline F8 Max8(F8 a, F8 b) { return a > b ? a : b; }
 inline F8 Min8(F8 a, F8 b) { return a < b ? a : b; }
 
-inline D4 LowDoubles(F8 x) {
-  return __builtin_convertvector(__builtin_shufflevector(x, x, 0, 1, 2, 3), D4);
-}
-inline D4 HighDoubles(F8 x) {
-  return __builtin_convertvector(__builtin_shufflevector(x, x, 4, 5, 6, 7), D4);
-}
+// Intrinsics: of __builtin_convertvector GCC 12 makes two conversions that wait for those before.
+inline D4 LowDoubles(F8 x) { return _mm256_cvtps_pd(_mm256_castps256_ps128(x)); }
+inline D4 HighDoubles(F8 x) { return _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1)); }
+inline D4 LoadDoubles(const float* p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }  // of 4 floats
 
 inline float HorizontalMax(F8 x) {
   float best = x[0];
@@ -89,8 +89,10 @@ inline F8 SumOfRows(F8 row[8]) {
 // Exp8(0) is exactly 1; NaN stays NaN.
 inline F8 Exp8(F8 x) {
   const F8 lowest = Splat8(-87.3365f), highest = Splat8(88.3f);
+  const F8 to_zero = Splat8(-88.0f);     // nearest power of two: 2^-127, whose bits are those of 0
   const F8 magic = Splat8(12582912.0f);  // 1.5 * 2^23: adding it rounds to the nearest integer
-  const F8 y = Min8(highest, Max8(lowest, x));  // NaN stays: the second of two that do not compare
+  const F8 clipped = x < lowest ? to_zero : x;
+  const F8 y = _mm256_min_ps(highest, clipped);  // NaN stays: the second of two that do not compare
   const F8 shifted = y * Splat8(1.44269504088896341f) + magic;
   const F8 n = shifted - magic;
   F8 r = y - n * Splat8(0.693359375f);
@@ -107,13 +109,7 @@ inline F8 Exp8(F8 x) {
   bits = (bits + 127u) << 23;
   F8 power;
   std::memcpy(&power, &bits, sizeof power);
-  const F8 result = poly * power;
-  I8 kept;
-  std::memcpy(&kept, &result, sizeof kept);
-  kept &= ~(x < lowest);
-  F8 clipped;
-  std::memcpy(&clipped, &kept, sizeof clipped);
-  return clipped;
+  return poly * power;
 }
 
 }  // namespace ziprl::kernels

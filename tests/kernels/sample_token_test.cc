@@ -148,5 +148,28 @@ TEST(SampleTokenTiesTest, LowerIndexWins) {
   EXPECT_EQ(Sample(top2, logits, {}, {0.99}).token[0], 2);
 }
 
+// Weights are summed by blocks; a vocabulary may end in blocks that hold none.
+TEST(SampleTokenTiesTest, WhatMayNotBeSampledIsNotWhereverItLies) {
+  Case c{"", 1000, 1.0f, 0, 1.0f, true};
+  std::vector<uint8_t> suppressed(c.vocab, 1);
+  suppressed[300] = suppressed[317] = suppressed[500] = 0;
+  const std::vector<float> logits(c.vocab, 0.5f);
+  const std::vector<double> uniform = {0.0, 0.3, 0.34, 0.6, 0.7, std::nextafter(1.0, 0.0)};
+  EXPECT_EQ(Sample(c, logits, suppressed, uniform).token,
+            (std::vector<int32_t>{300, 300, 317, 317, 500, 500}));
+}
+
+// The draw's place among a large vocabulary's equal weights.
+TEST(SampleTokenTiesTest, EqualWeightsAreDrawnInOrder) {
+  const Case c{"", 4096, 1.0f, 0, 1.0f, false};
+  std::vector<double> uniform;
+  std::vector<int32_t> want;
+  for (int32_t i : {0, 1, 63, 64, 65, 2047, 2048, 4095}) {
+    uniform.push_back((i + 0.5) / c.vocab);
+    want.push_back(i);
+  }
+  EXPECT_EQ(Sample(c, std::vector<float>(c.vocab, -3.0f), {}, uniform).token, want);
+}
+
 }  // namespace
 }  // namespace ziprl::kernels

@@ -203,13 +203,13 @@ TEST(TokenLogprobEdgeTest, BlocksOfSuppressedIds) {
 // What a diverged model gives is seen as such, wherever it stands.
 TEST(TokenLogprobEdgeTest, NanStaysNan) {
   const int32_t target = 3;
-  for (int width : {16, 8, 5}) {
-    std::vector<float> logits(16, NAN);
+  for (int width : {40, 16, 8, 5}) {
+    std::vector<float> logits(40, NAN);
     RowResults got(1);
-    for (int first = 0; first < 16; first += width) {
+    for (int first = 0; first < 40; first += width) {
       TokenLogprobParams p;
-      p.logits = logits.data() + first, p.rows = 1, p.first = first, p.vocab = 16;
-      p.columns = std::min(width, 16 - first);
+      p.logits = logits.data() + first, p.rows = 1, p.first = first, p.vocab = 40;
+      p.columns = std::min(width, 40 - first);
       p.target = &target;
       got.Add(p);
     }

@@ -22,6 +22,13 @@ TEST(VecMathTest, ExpIsWithinTwoUlp) {
   EXPECT_LE(worst, 2.0);
 }
 
+TEST(VecMathTest, ExpIsNeverSubnormal) {
+  for (float x = -90.0f; x < -87.0f; x = std::nextafter(x, 0.0f)) {
+    ASSERT_EQ(Exp(x) == 0.0f, x < -87.3365f) << x;
+    ASSERT_FALSE(std::fpclassify(Exp(x)) == FP_SUBNORMAL) << x;
+  }
+}
+
 TEST(VecMathTest, ExpEdges) {
   EXPECT_EQ(Exp(0.0f), 1.0f);
   EXPECT_EQ(Exp(-INFINITY), 0.0f);
