@@ -17,11 +17,13 @@ namespace {
 constexpr int kLanes = 8;
 constexpr float kNegInf = -std::numeric_limits<float>::infinity();
 
-// Heads of a tile, and keys or eights of columns: twelve sums in flight, and every key and value
-// that is loaded serves three heads.
+// Heads of a tile, and keys or eights of columns: up to twelve sums in flight, and every key and
+// value that is loaded serves up to three heads.
 constexpr int kTileHeads = 3, kTileSums = 4;
 constexpr int kAhead = 32;      // entries ahead that are fetched while one is read
 constexpr int kValueRows = 16;  // that stay in the cache while all heads pass
+static_assert(kAhead % kValueRows == 0 && kPageRows % kValueRows == 0 &&
+              kValueRows % kTileSums == 0);  // what is fetched ahead is of one page
 
 // Lane i of the result is the sum of the lanes of x[i].
 F4 SumsOfFour(const F8 x[4]) {
@@ -149,24 +151,29 @@ struct Cache {
   int64_t row() const { return int64_t{kv_heads} * dim; }
 };
 
-// Kept by a thread from call to call.
+// Kept by a thread from call to call, as large as its largest so far.
 struct Scratch {
   std::vector<float> queries, weights;  // [heads, padded D], [heads, padded length]
   std::vector<double> total;            // [heads]
 };
 
-// visit(first head, its KV head, integral_constant of how many) over all heads in tiles of equal
-// KV head.
+template <typename T>
+void Grow(int64_t size, std::vector<T>* x) {
+  if (static_cast<int64_t>(x->size()) < size) x->resize(size);
+}
+
+// visit(first head, its KV head, integral_constant of how many) over all heads in tiles of equal KV
+// head; none has one head alone where the group has more: four are two and two.
 template <typename Visit>
 void ForEachTile(const Cache& c, Visit visit) {
   for (int kv = 0; kv < c.kv_heads; ++kv) {
-    int h = kv * c.group;
-    const int end = h + c.group;
-    for (; h + kTileHeads <= end; h += kTileHeads) {
-      visit(h, kv, std::integral_constant<int, kTileHeads>());
+    for (int h = kv * c.group, left = c.group; left > 0;) {
+      const int heads = left == 4 ? 2 : std::min(left, kTileHeads);
+      if (heads == 3) visit(h, kv, std::integral_constant<int, 3>());
+      if (heads == 2) visit(h, kv, std::integral_constant<int, 2>());
+      if (heads == 1) visit(h, kv, std::integral_constant<int, 1>());
+      h += heads, left -= heads;
     }
-    if (end - h == 2) visit(h, kv, std::integral_constant<int, 2>());
-    if (end - h == 1) visit(h, kv, std::integral_constant<int, 1>());
   }
 }
 
@@ -188,8 +195,9 @@ void ForEachRows(const Cache& c, int part, int step, Visit visit) {
 void Attend(const Cache& c, const float* q, float scale, float* out, Scratch& s) {
   const int padded_dim = RoundUp(c.dim, kLanes);
   const int64_t padded = RoundUp(c.length, kLanes), row = c.row();
-  s.queries.resize(int64_t{c.heads()} * padded_dim);
-  s.weights.resize(c.heads() * padded);
+  Grow(int64_t{c.heads()} * padded_dim, &s.queries);
+  Grow(c.heads() * padded, &s.weights);
+  Grow(c.heads(), &s.total);
   PackRows(q, c.dim, c.heads(), c.dim, scale, c.heads(), padded_dim, s.queries.data());
   ForEachRows(c, 0, kTileSums, [&](int first, int count, const float* keys, const float* soon) {
     ForEachTile(c, [&](int h, int kv, auto tile) {
@@ -201,7 +209,6 @@ void Attend(const Cache& c, const float* q, float scale, float* out, Scratch& s)
     });
   });
   std::fill_n(out, c.heads() * c.dim, 0.0f);
-  s.total.resize(c.heads());
   for (int h = 0; h < c.heads(); ++h) {
     float* logits = s.weights.data() + h * padded;
     std::fill(logits + c.length, logits + padded, kNegInf);  // beyond the last key

@@ -18,7 +18,9 @@ struct SampleTokenParams {
 };
 
 // token, logprob: [rows]. logprob is that of the distribution sampled from (temperature 1 when
-// greedy). Inverse CDF in index order with fp64 running sums: one fixed order, ties by index.
+// greedy). Inverse CDF in index order with fp64 running sums, of blocks, then within one: one fixed
+// order, ties by index. A row that no distribution has (NaN, nothing that may be sampled) gives
+// some id of the vocabulary and NaN.
 void SampleToken(Backend backend, const SampleTokenParams& params, int32_t* token, float* logprob,
                  Stream stream);
 

@@ -35,16 +35,18 @@ double Sum(Scratch& s) {
   return total;
 }
 
+bool ByCount(const SampleTokenParams& p) { return p.top_k > 0 && p.top_k < p.vocab; }
+bool ByMass(const SampleTokenParams& p) { return p.top_p < 1.0f; }
+
 // Zeroes what top_k and then top_p leave out: both keep the heaviest first, ties by lower index.
 // top_p counts in 2^40 fixed point. `order` is scratch [vocab].
 void Truncate(const SampleTokenParams& p, std::vector<float>& weight, std::vector<int32_t>& order) {
-  const bool by_count = p.top_k > 0 && p.top_k < p.vocab, by_mass = p.top_p < 1.0f;
   order.resize(p.vocab);
   std::iota(order.begin(), order.end(), 0);
   const Before<float> before{weight.data()};
-  int32_t kept = by_count ? p.top_k : static_cast<int32_t>(p.vocab);
-  if (by_count) std::nth_element(order.begin(), order.begin() + kept - 1, order.end(), before);
-  if (by_mass) {
+  int32_t kept = ByCount(p) ? p.top_k : static_cast<int32_t>(p.vocab);
+  if (ByCount(p)) std::nth_element(order.begin(), order.begin() + kept - 1, order.end(), before);
+  if (ByMass(p)) {
     const auto fixed = [&weight](int32_t i) {
       return static_cast<int64_t>(std::llrint(static_cast<double>(weight[i]) * kMassOne));
     };
@@ -60,17 +62,12 @@ void Truncate(const SampleTokenParams& p, std::vector<float>& weight, std::vecto
   }
 }
 
-bool Truncates(const SampleTokenParams& p) {
-  return p.temperature != 0.0f && ((p.top_k > 0 && p.top_k < p.vocab) || p.top_p < 1.0f);
-}
-
 // The first index at which the running sum (of blocks, then of the block's entries) exceeds
 // `target`; should rounding keep it below, the last index of positive weight in the last block that
 // could be it.
 int32_t InverseCdf(const Scratch& s, double target) {
   size_t chosen = 0;
-  double before = 0.0,
-         running = 0.0;  // sums of the blocks before the chosen one, and before `block`
+  double before = 0.0, running = 0.0;  // sums of what is before `chosen`, and before `block`
   for (size_t block = 0; block < s.block_sum.size() && running <= target; ++block) {
     if (s.block_sum[block] > 0.0) chosen = block, before = running;
     running += s.block_sum[block];
@@ -90,20 +87,24 @@ int32_t InverseCdf(const Scratch& s, double target) {
 void SampleToken(const SampleTokenParams& p, int32_t* token, float* logprob) {
   thread_local Scratch s;
   s.block_sum.resize((p.vocab + kBlock - 1) / kBlock);
-  s.weight.assign(s.block_sum.size() * kBlock, 0.0f);
+  s.weight.resize(s.block_sum.size() * kBlock);
+  std::fill(s.weight.begin() + p.vocab, s.weight.end(), 0.0f);
+  const bool greedy = p.temperature == 0.0f;
   for (int64_t r = 0; r < p.rows; ++r) {
-    const bool greedy = p.temperature == 0.0f;
     const TemperedLogits row = {p.logits + r * p.vocab, p.vocab, p.suppressed,
                                 greedy ? 1.0f : 1.0f / p.temperature};
     const float greatest = row.Max();
-    row.ForEach8([&](int64_t i, F8 x) { Store8(s.weight.data() + i, Exp8(x - Splat8(greatest))); });
+    row.ForEach8([shift = Splat8(greatest), weight = s.weight.data()](int64_t i, F8 x) {
+      Store8(weight + i, Exp8(x - shift));
+    });
     double total = Sum(s);
-    if (Truncates(p) && std::isfinite(total)) {  // else it has no order; its log-prob will say so
+    const bool drawn = !greedy && std::isfinite(total);  // else the log-prob says what is wrong
+    if (drawn && (ByCount(p) || ByMass(p))) {
       Truncate(p, s.weight, s.order);
       total = Sum(s);
     }
     token[r] =
-        static_cast<int32_t>(greedy ? row.Find(greatest) : InverseCdf(s, p.uniform[r] * total));
+        static_cast<int32_t>(drawn ? InverseCdf(s, p.uniform[r] * total) : row.Find(greatest));
     logprob[r] = static_cast<float>(double{row.At(token[r])} - greatest - std::log(total));
   }
 }

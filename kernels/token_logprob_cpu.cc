@@ -41,7 +41,7 @@ void AddBlock(const TokenLogprobParams& p, int64_t r, LogprobState* state) {
   }
   const int64_t target = TargetColumn(p, r);
   if (target >= 0) state->of_target = row.At(target);
-  const float of_block = row.Max();  // NaN goes on to the results
+  const float of_block = row.Max();  // beside a NaN of any value: its exponential tells
   const float greatest = of_block <= state->greatest ? state->greatest : of_block;
   if (greatest == TemperedLogits::kNegInf) return;  // nothing yet that may be sampled
   if (state->exp > 0.0) {

@@ -38,7 +38,6 @@ inline I8 Splat8(int32_t x) { return I8{x, x, x, x, x, x, x, x}; }
 inline D4 Splat4(double x) { return D4{x, x, x, x}; }
 
 inline F8 Max8(F8 a, F8 b) { return a > b ? a : b; }
-inline F8 Min8(F8 a, F8 b) { return a < b ? a : b; }
 
 // Intrinsics: of __builtin_convertvector GCC 12 makes two conversions that wait for those before.
 inline D4 LowDoubles(F8 x) { return _mm256_cvtps_pd(_mm256_castps256_ps128(x)); }

@@ -77,7 +77,12 @@ absl::StatusOr<EngineContext> MakeEngineContext(const EngineConfig& config, cons
     context.float_prompts =
         model.device.dtype == c10::kFloat || !HasBf16Products(model.device.device);
   }
-  if (config.suppress_ids && model.processor != nullptr) context.suppressed = SuppressedMask(model);
+  if (config.suppress_ids && model.processor != nullptr) {
+    ZIPRL_RETURN_IF_ERROR(GuardTorch(at::get_num_threads(), [&] {
+      context.suppressed = SuppressedMask(model);
+      return absl::OkStatus();
+    }));
+  }
   return context;
 }
 

@@ -1,9 +1,11 @@
 #include "rollout/lease_stream.h"
 
 #include <algorithm>
+#include <exception>
 #include <iterator>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "configs/base/status_macros.h"
 
@@ -64,17 +66,30 @@ void LeaseStream::AskWhenWanted() {
   }
 }
 
+// Rows are read and images begun here: what throws there is an error of asking.
+absl::StatusOr<std::vector<GroupLease>> LeaseStream::Lease(int groups, absl::Duration wait) {
+  try {
+    absl::StatusOr<std::vector<GroupLease>> leases = coordinator_.Lease(options_.id, groups, wait);
+    if (leases.ok()) engine_.Prepare(*leases);
+    return leases;
+  } catch (const std::exception& error) {
+    return absl::InternalError(absl::StrCat("leasing threw: ", error.what()));
+  }
+}
+
 void LeaseStream::Ask(int groups, absl::Duration wait) {
-  absl::StatusOr<std::vector<GroupLease>> leases = coordinator_.Lease(options_.id, groups, wait);
-  if (leases.ok()) engine_.Prepare(*leases);
+  absl::StatusOr<std::vector<GroupLease>> leases = Lease(groups, wait);
   MutexLock lock(&mutex_);
   if (leases.ok()) {
     if (leases->empty()) ask_again_ = absl::Now() + kPause;
     std::move(leases->begin(), leases->end(), std::back_inserter(waiting_));
   } else {
     over_ = true;
-    waiting_.clear();  // of no use to a run that is over, and out of reach where asking failed
-    if (!absl::IsOutOfRange(leases.status())) status_ = leases.status();
+    if (absl::IsOutOfRange(leases.status())) {
+      waiting_.clear();  // of no use to a run that is over
+    } else {
+      status_ = leases.status();
+    }
   }
   wanted_ = false;
   changed_.NotifyAll();

@@ -54,6 +54,7 @@ class LeaseStream : public GroupStream {
 
   void AskWhenWanted();
   void Ask(int groups, absl::Duration wait);
+  absl::StatusOr<std::vector<GroupLease>> Lease(int groups, absl::Duration wait);
   void WaitForAnswerLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   int MissingLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   const GroupLease* HandOutLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

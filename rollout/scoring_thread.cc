@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "configs/base/status_macros.h"
 
 namespace ziprl {
 namespace {
@@ -80,21 +79,36 @@ absl::Status ScoringThread::Finish() {
 
 void ScoringThread::Work() {
   while (true) {
-    GeneratedGroup group;
-    absl::Status status;
+    std::deque<GeneratedGroup> groups;  // the next one; after an error all that wait
+    absl::Status failed;
     {
       MutexLock lock(&mutex_);
       while (waiting_.empty() && !ending_) changed_.WaitWithTimeout(&mutex_, kWait);
       if (waiting_.empty()) return;
-      group = std::move(waiting_.front());
-      waiting_.pop_front();
-      status = status_;
+      failed = status_;
+      if (failed.ok()) {
+        groups.push_back(std::move(waiting_.front()));
+        waiting_.pop_front();
+      } else {
+        groups.swap(waiting_);
+      }
     }
     changed_.NotifyAll();
-    status = status.ok() ? ScoreAndPush(std::move(group))
-                         : coordinator_.Abandon(worker_, {group.lease.lease_id});
+    const absl::Status status = Handle(std::move(groups), failed);
     MutexLock lock(&mutex_);
     if (status_.ok()) status_ = status;
+  }
+}
+
+absl::Status ScoringThread::Handle(std::deque<GeneratedGroup> groups, const absl::Status& failed) {
+  if (OutOfReach(failed)) return failed;
+  try {
+    if (failed.ok()) return ScoreAndPush(std::move(groups.front()));
+    std::vector<uint64_t> ids;
+    for (const GeneratedGroup& group : groups) ids.push_back(group.lease.lease_id);
+    return coordinator_.Abandon(worker_, ids);
+  } catch (const std::exception& error) {
+    return absl::InternalError(absl::StrCat("handing in a group threw: ", error.what()));
   }
 }
 
@@ -102,7 +116,7 @@ absl::Status ScoringThread::ScoreAndPush(GeneratedGroup group) {
   const uint64_t lease = group.lease.lease_id;
   absl::StatusOr<ScoredGroup> scored = ScoreLease(score_, std::move(group));
   if (!scored.ok()) {
-    ZIPRL_RETURN_IF_ERROR(coordinator_.Abandon(worker_, {lease}));
+    coordinator_.Abandon(worker_, {lease}).IgnoreError();  // what it was given back for matters
     return scored.status();
   }
   std::vector<ScoredGroup> groups;

@@ -19,8 +19,14 @@ struct GeneratedGroup {
   GroupTimes times;
 };
 
+// The coordinator was tried for as long as it may be: there is no use in telling it more.
+inline bool OutOfReach(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsCancelled(status);
+}
+
 // One thread; what was submitted is pushed in the order of Submit. The first error ends its work:
-// the leases of what was not pushed are given back. Thread-safe.
+// the leases of what was not pushed are given back, unless the coordinator is out of reach.
+// Thread-safe.
 class ScoringThread {
  public:
   // Coordinator and score must outlive it.
@@ -42,6 +48,7 @@ class ScoringThread {
 
  private:
   void Work();
+  absl::Status Handle(std::deque<GeneratedGroup> groups, const absl::Status& failed);
   absl::Status ScoreAndPush(GeneratedGroup group);
 
   const WorkerId worker_;

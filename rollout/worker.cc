@@ -22,6 +22,12 @@ absl::Status Generate(const GroupLease& first, LeaseStream& groups, RolloutEngin
       absl::StrCat("the engine left ", groups.under_way(), " groups undone"));
 }
 
+// The error that ends the run, the leases given back where somebody can be told so.
+absl::Status GivenBack(const absl::Status& error, LeaseStream& groups) {
+  if (!OutOfReach(error)) groups.GiveBack().IgnoreError();
+  return error;
+}
+
 }  // namespace
 
 absl::Status RunWorker(const WorkerOptions& options, Coordinator& coordinator,
@@ -32,17 +38,17 @@ absl::Status RunWorker(const WorkerOptions& options, Coordinator& coordinator,
       options, coordinator, engine, [&] { return stop() || !scoring.status().ok(); },
       [&scoring](GeneratedGroup group) { scoring.Submit(std::move(group)); });
   while (true) {
-    ZIPRL_ASSIGN_OR_RETURN(const GroupLease* const first, groups.Begin());
-    if (first == nullptr) break;
-    const absl::Status status = Generate(*first, groups, engine, follow);
+    const absl::StatusOr<const GroupLease*> first = groups.Begin();
+    if (!first.ok()) return GivenBack(first.status(), groups);
+    if (*first == nullptr) break;
+    const absl::Status status = Generate(**first, groups, engine, follow);
     if (status.ok()) continue;
+    if (!absl::IsFailedPrecondition(status)) return GivenBack(status, groups);
     ZIPRL_RETURN_IF_ERROR(groups.GiveBack());
-    if (!absl::IsFailedPrecondition(status)) return status;
     absl::SleepFor(kVersionWait);  // another version became current meanwhile; lease afresh
   }
   const absl::Status scored = scoring.Finish();
-  const absl::Status returned = groups.GiveBack();
-  return scored.ok() ? returned : scored;
+  return scored.ok() ? groups.GiveBack() : GivenBack(scored, groups);
 }
 
 }  // namespace ziprl

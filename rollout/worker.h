@@ -21,7 +21,7 @@ using FollowVersion = std::function<absl::Status(const GroupLease& lease)>;
 
 struct WorkerOptions {
   WorkerId id;
-  int max_groups = 8;  // that it holds, waiting or under way
+  int max_groups = 8;  // waiting or under way; as many more at most wait to be scored
 };
 
 // Runs until the coordinator says the run is over (Ok), `stop` says so (Ok), or an error. What was

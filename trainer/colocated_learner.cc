@@ -24,10 +24,8 @@ class ColocatedLearner::TurnEngine : public RolloutEngine {
       owner_.opened_.WaitWithTimeout(&owner_.turn_, deadline - absl::Now());
     }
     if (!owner_.open_) return absl::FailedPreconditionError("the learner has the parameters");
-    owner_.SetStream(&groups);
-    const absl::Status status = owner_.inner_engine_.GenerateStream(groups);
-    owner_.SetStream(nullptr);
-    return status;
+    const StreamInTurn stream(owner_, groups);
+    return owner_.inner_engine_.GenerateStream(groups);
   }
 
   // Decoding takes threads, which a learner has to itself.
@@ -41,6 +39,20 @@ class ColocatedLearner::TurnEngine : public RolloutEngine {
   }
 
  private:
+  // Known to whoever wants the turn for as long as it lives, however the call ends.
+  class StreamInTurn {
+   public:
+    StreamInTurn(ColocatedLearner& owner, GroupStream& stream) : owner_(owner) {
+      owner_.SetStream(&stream);
+    }
+    ~StreamInTurn() { owner_.SetStream(nullptr); }
+    StreamInTurn(const StreamInTurn&) = delete;
+    StreamInTurn& operator=(const StreamInTurn&) = delete;
+
+   private:
+    ColocatedLearner& owner_;
+  };
+
   ColocatedLearner& owner_;
 };
 

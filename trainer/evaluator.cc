@@ -1,6 +1,7 @@
 #include "trainer/evaluator.h"
 
 #include <algorithm>
+#include <exception>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -114,7 +115,12 @@ class Evaluation {
 
  private:
   absl::Status Answered(const GroupLease& lease, const std::vector<Completion>& completions) {
-    ZIPRL_RETURN_IF_ERROR(Tally(lease, completions));
+    try {
+      ZIPRL_RETURN_IF_ERROR(Tally(lease, completions));
+    } catch (const std::exception& error) {
+      return absl::InternalError(
+          absl::StrFormat("row %d: scoring threw: %s", lease.prompt.row + 1, error.what()));
+    }
     if (summary_.questions % options_.batch == 0) ShowProgress();
     return absl::OkStatus();
   }

@@ -127,6 +127,8 @@ INSTANTIATE_TEST_SUITE_P(
     Shapes, DecodeAttentionTest,
     testing::Values(Shape{"one_key", 1, 1, 4, {1}}, Shape{"easy_vqa", 4, 2, 32, {70, 0, 33, 101}},
                     Shape{"gqa_7", 14, 2, 16, {9, 8, 7}}, Shape{"gqa_6", 12, 2, 64, {17, 200}},
+                    Shape{"gqa_5", 5, 1, 40, {65}}, Shape{"gqa_8", 16, 2, 72, {64, 9}},
+                    Shape{"one_head_each", 3, 3, 76, {70, 1, 33}},
                     Shape{"odd_dim", 6, 3, 20, {65, 2}}, Shape{"dim_128", 8, 2, 128, {130, 64}},
                     Shape{"page_ends", 4, 2, 32, {63, 64, 65, 127, 128, 129}},
                     Shape{"dim_100", 2, 1, 100, {19}}),

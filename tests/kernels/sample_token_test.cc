@@ -159,6 +159,22 @@ TEST(SampleTokenTiesTest, WhatMayNotBeSampledIsNotWhereverItLies) {
             (std::vector<int32_t>{300, 300, 317, 317, 500, 500}));
 }
 
+TEST(SampleTokenTiesTest, WhatHasNoDistributionGivesAnIdAndNan) {
+  for (int vocab : {5, 61, 64, 1000}) {
+    const Case c{"", vocab, 1.0f, 3, 0.9f, true};
+    std::vector<float> logits(vocab, 0.5f);
+    const std::vector<uint8_t> none(vocab, 1), all(vocab, 0);
+    std::vector<Drawn> drawn = {Sample(c, logits, none, {0.5})};
+    logits[vocab - 1] = NAN;
+    drawn.push_back(Sample(c, logits, all, {0.5}));
+    drawn.push_back(Sample(c, std::vector<float>(vocab, NAN), all, {0.5}));
+    for (const Drawn& one : drawn) {
+      EXPECT_TRUE(one.token[0] >= 0 && one.token[0] < vocab) << vocab << ": " << one.token[0];
+      EXPECT_TRUE(std::isnan(one.logprob[0])) << vocab;
+    }
+  }
+}
+
 // The draw's place among a large vocabulary's equal weights.
 TEST(SampleTokenTiesTest, EqualWeightsAreDrawnInOrder) {
   const Case c{"", 4096, 1.0f, 0, 1.0f, false};

@@ -43,6 +43,7 @@ TEST_F(LeaseStreamTest, AnIdleThreadWaitsWhileGroupsAreUnderWay) {
   coordinator.script.push_back(std::vector<GroupLease>{MakeLease(1, 1)});
   coordinator.script.push_back(std::vector<GroupLease>{});
   coordinator.script.push_back(std::vector<GroupLease>{MakeLease(2, 1)});
+  coordinator.open = true;
   std::vector<uint64_t> done;
   LeaseStream stream(
       {{kName, 1}, 5}, coordinator, engine, [] { return false; },

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <deque>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -21,6 +22,7 @@ class FakeCoordinator : public Coordinator {
   absl::StatusOr<std::vector<GroupLease>> Lease(const WorkerId& worker, int max_groups,
                                                 absl::Duration wait) override {
     EXPECT_EQ(worker.name, kName);
+    if (throws) throw std::runtime_error("no memory");
     MutexLock lock(&mutex_);
     asked_for.push_back(max_groups);
     if (script.empty() && open) return std::vector<GroupLease>();
@@ -37,7 +39,8 @@ class FakeCoordinator : public Coordinator {
   absl::Status Abandon(const WorkerId& worker, const std::vector<uint64_t>& lease_ids) override {
     MutexLock lock(&mutex_);
     abandoned.insert(abandoned.end(), lease_ids.begin(), lease_ids.end());
-    return absl::OkStatus();
+    ++abandons;
+    return abandon_status;
   }
   absl::StatusOr<std::vector<ScoredGroup>> NextStep(absl::Duration wait) override {
     return absl::UnimplementedError("learner side");
@@ -52,7 +55,9 @@ class FakeCoordinator : public Coordinator {
   std::deque<absl::StatusOr<std::vector<GroupLease>>> script;
   std::vector<ScoredGroup> pushed;
   std::vector<uint64_t> abandoned;
-  absl::Status push_status;
+  int abandons = 0;  // calls
+  absl::Status push_status, abandon_status;
+  bool throws = false;  // instead of a lease
   std::vector<int> asked_for;
   bool open = false;  // behind the script there is nothing, rather than the run's end
 

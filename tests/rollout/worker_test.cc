@@ -225,6 +225,36 @@ TEST_F(WorkerTest, AnErrorOfScoringGivesBackWhatWaits) {
   EXPECT_EQ(coordinator.abandoned.size(), 5 - coordinator.script.size());
 }
 
+// It has been tried for as long as it may be: another try for every group would be as long again.
+TEST_F(WorkerTest, ACoordinatorOutOfReachIsToldNothingMore) {
+  std::vector<GroupLease> portion;
+  for (int i = 1; i <= 5; ++i) portion.push_back(MakeLease(i, 1));
+  coordinator.script.push_back(portion);
+  coordinator.open = true;
+  coordinator.push_status = absl::UnavailableError("unreachable for 600 s");
+  EXPECT_TRUE(absl::IsUnavailable(Run()));
+  EXPECT_EQ(coordinator.abandons, 0);
+  EXPECT_EQ(coordinator.pushed.size(), 1u);
+}
+
+TEST_F(WorkerTest, WhatEndedTheRunIsToldAlsoWhereNothingCanBeGivenBack) {
+  coordinator.abandon_status = absl::UnavailableError("gone");
+  coordinator.script.push_back(std::vector<GroupLease>{MakeLease(1, 1)});
+  engine.status = absl::InvalidArgumentError("row 2: not an image");
+  EXPECT_TRUE(absl::IsInvalidArgument(Run()));
+  engine.status = absl::OkStatus();
+  coordinator.script.push_back(std::vector<GroupLease>{MakeLease(2, 1)});
+  EXPECT_TRUE(absl::IsInternal(
+      Run([](const Prompt&, const std::vector<Completion>&) { return std::vector<Score>(); })));
+}
+
+TEST_F(WorkerTest, AnExceptionOfLeasingIsAnErrorOfTheRun) {
+  coordinator.throws = true;
+  const absl::Status status = Run();
+  EXPECT_TRUE(absl::IsInternal(status));
+  EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("no memory"));
+}
+
 // What is under way goes on; the error shows when the next call would begin.
 TEST_F(WorkerTest, AnErrorOfLeasingWhileGroupsAreUnderWayEndsTheRunBehindThem) {
   coordinator.script.push_back(std::vector<GroupLease>{MakeLease(1, 1)});

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -80,6 +81,7 @@ class HeldEngine : public RolloutEngine {
   HeldEngine(const SharedModel& model, Events& events) : model_(model), events_(events) {}
   absl::Status GenerateStream(GroupStream& groups) override {
     events_.Add("generate");
+    if (throws) throw std::runtime_error("no memory");
     if (held) events_.WaitFor("go on");
     for (; groups.Next(/*idle=*/true) != nullptr; ++given) {
     }
@@ -90,7 +92,7 @@ class HeldEngine : public RolloutEngine {
   void FreeMemory() override { events_.Add("free"); }
   PolicyVersion version() const override { return model_.version; }
 
-  std::atomic<bool> held = false;
+  std::atomic<bool> held = false, throws = false;
   std::atomic<int> seen = -1, given = 0;
 
  private:
@@ -178,6 +180,16 @@ TEST_F(ColocatedLearnerTest, NoGroupBeginsWhileSomebodyWantsTheTurn) {
   while (engine_.given < 3) std::this_thread::yield();
   { const ColocatedLearner::Turn turn(turns_); }  // else this would not end
   worker.join();
+}
+
+TEST_F(ColocatedLearnerTest, AnEngineThatThrowsLeavesNoStreamBehind) {
+  ASSERT_TRUE(turns_.BeginGeneration().ok());
+  engine_.throws = true;
+  {
+    EndlessStream groups;
+    EXPECT_THROW(turns_.engine().GenerateStream(groups).IgnoreError(), std::runtime_error);
+  }
+  EXPECT_TRUE(turns_.Step({}, {}).ok());  // closes the stream that is there
 }
 
 TEST_F(ColocatedLearnerTest, ReadersDoNotWaitForACallUnderWay) {

@@ -121,6 +121,7 @@ absl::Status LocalCoordinator::Push(const WorkerId& worker, std::vector<ScoredGr
     DrawForLocked(group);
     const absl::Status status = buffer_.Accept(std::move(group));
     NotePushLocked(worker, status);
+    if (status.ok()) buffer_.Renew(worker, clock_->Now());
     first.Update(status);
   }
   changed_.NotifyAll();

@@ -1,7 +1,7 @@
 // A coordinator in another process. Keeps trying: a call that does not reach the coordinator is
 // repeated with growing waits, a coordinator that was restarted is told Hello again (and, by the
 // learner, where the run goes on), and only after `give_up` is there an error, which names the
-// address. Thread-safe; one thread at a time per worker id, one for the learner's calls.
+// address. Thread-safe; a worker id leases from one thread, and one makes the learner's calls.
 #pragma once
 
 #include <map>

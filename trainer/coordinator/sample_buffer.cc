@@ -211,6 +211,15 @@ void SampleBuffer::ReturnExpired(absl::Time now) {
   }
 }
 
+void SampleBuffer::Renew(const WorkerId& worker, absl::Time now) {
+  for (Slot& slot : slots_) {
+    if (slot.state == State::kLeased && slot.worker.name == worker.name &&
+        slot.worker.incarnation == worker.incarnation) {
+      slot.expires = now + config_.lease_timeout;
+    }
+  }
+}
+
 int SampleBuffer::complete_groups() const {
   const size_t step = std::min(slots_.size(), static_cast<size_t>(config_.prompts_per_step));
   return static_cast<int>(

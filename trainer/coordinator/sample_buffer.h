@@ -67,6 +67,9 @@ class SampleBuffer {
   void ReturnAllOf(const std::string& worker);
   void ReturnExpired(absl::Time now);
 
+  // A worker that hands in groups is at work on its others: their leases run from now.
+  void Renew(const WorkerId& worker, absl::Time now);
+
   // The groups of the next step in prompt order once all are complete; nullopt before. Groups that
   // have become too stale wait to be leased again instead. Those of the live version come without
   // their selection logits: the learner computes them.

@@ -100,6 +100,31 @@ TEST_F(CoordinatorTest, AGroupThatBecameStaleInTheBufferIsLeasedAgain) {
   EXPECT_EQ(StepIds(), (Ids{2, 3}));
 }
 
+// One portion may take longer than a lease, as long as a group of it is done now and then.
+TEST_F(CoordinatorTest, AWorkerThatHandsInGroupsKeepsItsOthers) {
+  Start();
+  const auto leases = Lease(kA);
+  clock_.Advance(absl::Seconds(40));
+  ASSERT_TRUE(Push(kA, leases[0]).ok());
+  clock_.Advance(absl::Seconds(40));
+  EXPECT_EQ(Lease(kB).size(), 0) << "it is 40 s since worker a was last heard of";
+  clock_.Advance(absl::Seconds(20));
+  const auto again = Lease(kB);
+  ASSERT_EQ(again.size(), 1);
+  EXPECT_EQ(again[0].prompt.id, leases[1].prompt.id);
+}
+
+TEST_F(CoordinatorTest, ARefusedPushKeepsNothing) {
+  Start();
+  const auto leases = Lease(kA);
+  clock_.Advance(absl::Seconds(40));
+  ScoredGroup group = Done(leases[0]);
+  group.scores.emplace_back();
+  ASSERT_FALSE(coordinator_->Push(kA, {group}).ok());
+  clock_.Advance(absl::Seconds(20));
+  EXPECT_EQ(Lease(kB).size(), 2);
+}
+
 struct BadPush {
   const char* name;
   std::function<void(ScoredGroup&)> spoil;
