@@ -27,7 +27,7 @@ class FakeCoordinator : public Coordinator {
     asked_for.push_back(max_groups);
     if (script.empty() && open) return std::vector<GroupLease>();
     if (script.empty()) return absl::OutOfRangeError("the run is over");
-    auto next = std::move(script.front());
+    const auto next = script.front();
     script.pop_front();
     return next;
   }
