@@ -82,15 +82,7 @@ void DotTile(const float* queries, int padded_dim, const float* const key[kTileS
 double SoftmaxWeights(float* logits, int padded) {
   F8 best = Splat8(kNegInf);
   for (int j = 0; j < padded; j += kLanes) best = Max8(best, Load8(logits + j));
-  const F8 shift = Splat8(HorizontalMax(best));
-  D4 low{}, high{};
-  for (int j = 0; j < padded; j += kLanes) {
-    const F8 weight = Exp8(Load8(logits + j) - shift);
-    Store8(logits + j, weight);
-    low += LowDoubles(weight);
-    high += HighDoubles(weight);
-  }
-  return HorizontalSum(low + high);
+  return ExpRow(logits, padded, HorizontalMax(best));
 }
 
 // out[h, 0:8 kChunks) += sum over `count` rows of weight[h, j] v[j, 0:8 kChunks) for kHeads heads.

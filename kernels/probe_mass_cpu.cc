@@ -72,18 +72,6 @@ void ComputeLogits(const ProbeMassParams& p, const HeadKeys& keys, ProbeRows& ro
   }
 }
 
-// Replaces logits by exp(logit - shift); returns their sum.
-double ExpRow(float* logits, int columns, float shift) {
-  D4 low{}, high{};
-  for (int j = 0; j < columns; j += 8) {
-    const F8 e = Exp8(Load8(logits + j) - Splat8(shift));
-    Store8(logits + j, e);
-    low += LowDoubles(e);
-    high += HighDoubles(e);
-  }
-  return HorizontalSum(low + high);
-}
-
 // Rounds 0 <= x < 2^51 to nearest even, as llrint does: adding it leaves the integer in the low
 // bits of the sum.
 constexpr double kRounder = 6755399441055744.0;  // 1.5 * 2^52

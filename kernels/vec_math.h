@@ -111,4 +111,17 @@ inline F8 Exp8(F8 x) {
   return poly * power;
 }
 
+// Replaces `count` floats, a multiple of eight, by e^(x - shift); returns their sum, in eight
+// lanes.
+inline double ExpRow(float* x, int count, float shift) {
+  D4 low{}, high{};
+  for (int j = 0; j < count; j += 8) {
+    const F8 e = Exp8(Load8(x + j) - Splat8(shift));
+    Store8(x + j, e);
+    low += LowDoubles(e);
+    high += HighDoubles(e);
+  }
+  return HorizontalSum(low + high);
+}
+
 }  // namespace ziprl::kernels

@@ -18,6 +18,11 @@ struct WorkerId {
   int64_t incarnation = 0;  // a restarted worker has a larger one; leases of the older expire
 };
 
+// The coordinator was tried for as long as it may be: there is no use in telling it more.
+inline bool OutOfReach(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsCancelled(status);
+}
+
 class Coordinator {
  public:
   virtual ~Coordinator() = default;

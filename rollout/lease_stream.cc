@@ -16,10 +16,6 @@ constexpr absl::Duration kLeaseWait = absl::Milliseconds(200);
 // Between two questions while something is generated, and how often `stop` is looked at.
 constexpr absl::Duration kPause = absl::Milliseconds(100);
 
-double Since(absl::Time from, absl::Time now) {
-  return std::max(0.0, absl::ToDoubleSeconds(now - from));  // the clock may have been set
-}
-
 }  // namespace
 
 LeaseStream::LeaseStream(const WorkerOptions& options, Coordinator& coordinator,
@@ -140,7 +136,7 @@ const GroupLease* LeaseStream::HandOutLocked() {
   if (waiting_.front().version != version_) return nullptr;
   const absl::Time now = absl::Now();
   if (under_way_.empty()) {
-    idle_ += Since(counted_, now);
+    idle_ += SecondsBetween(counted_, now);
     counted_ = now;
   }
   under_way_.push_back({std::move(waiting_.front()), now});
@@ -155,8 +151,8 @@ void LeaseStream::Done(const GroupLease& group, std::vector<Completion> completi
     const auto it = std::find_if(under_way_.begin(), under_way_.end(),
                                  [&](const Started& one) { return &one.lease == &group; });
     const absl::Time now = absl::Now();
-    generated.times.generate = Since(it->at, now);
-    generated.times.worker_busy = Since(std::exchange(counted_, now), now);
+    generated.times.generate = SecondsBetween(it->at, now);
+    generated.times.worker_busy = SecondsBetween(std::exchange(counted_, now), now);
     generated.times.worker_idle = std::exchange(idle_, 0);
     generated.lease = std::move(it->lease);
     under_way_.erase(it);

@@ -31,7 +31,7 @@ absl::StatusOr<ScoredGroup> ScoreLease(const ScoreGroup& score, GeneratedGroup f
                                             group.completions.size(), " completions"));
   }
   group.times = from.times;
-  group.times.score = std::max(0.0, absl::ToDoubleSeconds(absl::Now() - begun));
+  group.times.score = SecondsBetween(begun, absl::Now());
   return group;
 }
 

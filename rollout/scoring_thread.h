@@ -1,11 +1,13 @@
 // Scores groups and hands them in while the worker generates others.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "configs/base/mutex.h"
 #include "proto/coordinator.h"
 #include "rollout/worker.h"
@@ -19,9 +21,9 @@ struct GeneratedGroup {
   GroupTimes times;
 };
 
-// The coordinator was tried for as long as it may be: there is no use in telling it more.
-inline bool OutOfReach(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsCancelled(status);
+// For GroupTimes; the clock may have been set back.
+inline double SecondsBetween(absl::Time from, absl::Time to) {
+  return std::max(0.0, absl::ToDoubleSeconds(to - from));
 }
 
 // One thread; what was submitted is pushed in the order of Submit. The first error ends its work:

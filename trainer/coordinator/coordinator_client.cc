@@ -149,7 +149,7 @@ absl::Status CoordinatorClient::Push(const WorkerId& worker, std::vector<ScoredG
     const absl::Status status =
         PushOnce(worker, absl::MakeConstSpan(groups).subspan(begin, end - begin));
     first.Update(status);
-    if (absl::IsUnavailable(status) || absl::IsCancelled(status)) return status;
+    if (OutOfReach(status)) return status;
     begin = end;
     bytes = 0;
   }
