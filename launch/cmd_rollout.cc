@@ -28,11 +28,16 @@ absl::Status Roll(const RunConfig& config, const std::string& coordinator,
   return rollout->Run(coordinator, config.reward, security, worker, ShutdownRequested);
 }
 
+// 128 + SIGTERM, as of a process that left when it was asked to: the run may go on without it.
+constexpr int kAskedToStop = 143;
+
 }  // namespace
 
 int RunRollout(const Args& args) {
   CLI::App app(
-      "A rollout worker as a job of its own: works for a coordinator until the run is over.\n"
+      "A rollout worker as a job of its own: works for a coordinator until the run is over, and\n"
+      "exits with 0 then. Asked to stop (SIGTERM, SIGINT) it gives its leases back and exits with "
+      "143.\n"
       "Example: ziprl rollout run.yaml --coordinator node1:7000",
       "ziprl rollout");
   std::string config_path, coordinator;
@@ -42,10 +47,11 @@ int RunRollout(const Args& args) {
   app.add_option("overrides", overrides, "key=value ...");
   app.add_option("--coordinator", coordinator, "host:port")->required();
   app.add_option("--name", name, "of this worker; the same when it is started again");
-  return ParseAndRun(app, args, [&]() -> absl::Status {
+  const int code = ParseAndRun(app, args, [&]() -> absl::Status {
     ZIPRL_ASSIGN_OR_RETURN(const RunConfig config, LoadCommandConfig(config_path, overrides));
     return Roll(config, coordinator, name);
   });
+  return code == 0 && ShutdownRequested() ? kAskedToStop : code;
 }
 
 }  // namespace ziprl

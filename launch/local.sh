@@ -2,8 +2,8 @@
 # launch/local.sh CONFIG [key=value ...]: a run whose roles are jobs of their own on this machine: a coordinator,
 # cluster.reward reward services, cluster.rollout rollout workers (cluster.placement = colocated: none, the learner
 # generates) and a learner (mpirun with cluster.learner ranks).
-# Any of them but the learner may die: it is started again, also when it was stopped for long. The learner's end is
-# the run's, and its exit code this script's; the same command goes on from the last checkpoint.
+# Any of them but the learner may die: it is started again, also when it was asked to end or stopped for long. The
+# learner's end is the run's, and its exit code this script's; the same command goes on from the last checkpoint.
 # SIGTERM: finish the step, save, end. Logs of the roles lie in RUN_DIRECTORY.logs/, their pids in there too.
 # Example: launch/local.sh run.yaml cluster.rollout=2 cluster.reward=1
 set -euo pipefail

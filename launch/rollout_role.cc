@@ -32,7 +32,7 @@ absl::Status RolloutRole::Run(const std::string& coordinator, const RewardConfig
   ZIPRL_ASSIGN_OR_RETURN(CoordinatorClient::Config client,
                          RunClient(config_, coordinator, security, stop));
   client.worker = worker;
-  client.learner_limit = LearnerLimit(config_);
+  client.learner_limit = PeerLimit(config_);
   ZIPRL_ASSIGN_OR_RETURN(const auto link, CoordinatorClient::Connect(client));
   WeightReceiver weights(
       {security, ResolveThreads(config_.trainer.threads), client.give_up, broadcasts_});

@@ -26,7 +26,7 @@ class RolloutRole {
 
   // Works for the coordinator at "host:port" until the run is over or `stop` says so (what is under
   // way is finished); samples are scored as `reward` says. Unavailable when coordinator or weights
-  // were out of reach for cluster.deadline_s, or there was no learner for LearnerLimit.
+  // were out of reach for cluster.deadline_s, or there was no learner for PeerLimit.
   absl::Status Run(const std::string& coordinator, const RewardConfig& reward,
                    const RpcSecurity& security, const WorkerId& worker,
                    const std::function<bool()>& stop);

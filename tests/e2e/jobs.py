@@ -211,7 +211,50 @@ def no_learner(bench):
             process.kill()
 
 
-CASES = [equals_local, colocated, roles_die, learner_dies, asked_to_stop, refused, no_learner]
+def workers_leave(bench):
+    """Workers that are asked to stop leave a run that goes on, and are started again."""
+    steps = 30
+    job = Job(bench, bench.path("run"), f"trainer.max_steps={steps}", "cluster.rollout=2", "cluster.deadline_s=20")
+    job.wait_for(3)
+    for i in range(2):
+        os.kill(job.pid(f"rollout-{i}"), signal.SIGTERM)
+    finish(job)
+    for i in range(2):
+        check(f"rollout-{i} ended (143), starting it again" in job.said(), job.said()[-2000:])
+    check_like_local(bench, bench.path("run"), steps)
+
+
+def no_worker(bench):
+    """A learner that no worker comes to, or whose workers are gone: it says so, saves and ends."""
+    limit = 3 * 2
+    out = bench.path("run")
+    arguments = tiny_run(bench, out, "cluster.deadline_s=2", "trainer.max_steps=100000")[1:]
+    started = [bench.start("coordinator", *arguments, "--listen", "127.0.0.1:0")]
+    try:
+        address = started[0].stdout.readline().split("listening on ")[-1].strip()
+        there = [*arguments, "--coordinator", address]
+        done = bench.call("learn", *there)
+        check(done.returncode != 0, "exit code", done.returncode)
+        check(f"no rollout worker for {limit} s" in done.stderr and "none has ever come" in done.stderr,
+              done.stderr[-2000:])
+        learner, worker = started[1:] = [bench.start("learn", *there),
+                                         bench.start("rollout", *there, "--name", "the-last")]
+        deadline = time.monotonic() + LIMIT_S
+        while steps_of(out) < 2 and time.monotonic() < deadline and learner.poll() is None:
+            time.sleep(0.05)
+        check(steps_of(out) >= 2, "no steps")
+        worker.kill()
+        _, errors = learner.communicate(timeout=LIMIT_S)
+        check(learner.returncode != 0, "exit code", learner.returncode)
+        check(f"no rollout worker for {limit} s" in errors and "'the-last' was the last" in errors, errors[-2000:])
+        check(os.readlink(f"{out}/latest") == f"step_{steps_of(out)}", os.readlink(f"{out}/latest"), steps_of(out))
+    finally:
+        for process in started:
+            process.kill()
+
+
+CASES = [equals_local, colocated, roles_die, learner_dies, asked_to_stop, refused, no_learner, workers_leave,
+         no_worker]
 
 if __name__ == "__main__":
     workbench.main({case.__name__: case for case in CASES})

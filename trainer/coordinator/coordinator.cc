@@ -17,10 +17,11 @@ constexpr absl::Duration kLongestNap = absl::Milliseconds(100);
 
 LocalCoordinator::LocalCoordinator(const SampleBuffer::Config& buffer, GroupPlan plan,
                                    NextPrompt next_prompt, const Clock* clock,
-                                   absl::Duration worker_timeout)
+                                   absl::Duration worker_timeout, absl::Duration worker_limit)
     : plan_(std::move(plan)),
       next_prompt_(std::move(next_prompt)),
       clock_(clock),
+      worker_limit_(worker_limit),
       records_selection_logits_(buffer.selection_logits),
       buffer_(buffer),
       workers_(worker_timeout),
@@ -137,6 +138,21 @@ absl::Status LocalCoordinator::Abandon(const WorkerId& worker,
   return absl::OkStatus();
 }
 
+// A step waits for workers: they may be late, but not for ever.
+absl::Status LocalCoordinator::CheckWorkersLocked(absl::Time now) {
+  if (!waiting_since_.has_value()) waiting_since_ = now;
+  const std::optional<WorkerRegistry::Sign> newest = workers_.Newest();
+  const absl::Time since = newest ? std::max(newest->at, *waiting_since_) : *waiting_since_;
+  if (now - since < worker_limit_) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrFormat(
+      "no rollout worker for %.0f s, since %s (%s): %d groups of the step are complete, nobody "
+      "generates the others: start `ziprl rollout CONFIG --coordinator ADDRESS`, then the learner "
+      "again",
+      absl::ToDoubleSeconds(now - since), absl::FormatTime(since, absl::UTCTimeZone()),
+      newest ? absl::StrFormat("'%s' was the last", newest->worker) : "none has ever come",
+      buffer_.complete_groups()));
+}
+
 absl::StatusOr<std::vector<ScoredGroup>> LocalCoordinator::NextStep(absl::Duration wait) {
   const absl::Time deadline = absl::Now() + wait;
   MutexLock lock(&mutex_);
@@ -145,13 +161,15 @@ absl::StatusOr<std::vector<ScoredGroup>> LocalCoordinator::NextStep(absl::Durati
     if (closed_ || buffer_.Exhausted()) return absl::OutOfRangeError("every step has been given");
     ReturnLostLocked();
     if (std::optional<std::vector<ScoredGroup>> groups = buffer_.TakeStep()) {
+      waiting_since_.reset();
       changed_.NotifyAll();
       return *std::move(groups);
     }
+    ZIPRL_RETURN_IF_ERROR(CheckWorkersLocked(clock_->Now()));
     if (absl::Now() >= deadline) {
-      return absl::DeadlineExceededError(absl::StrFormat(
-          "step %d of this process: %d groups complete after %s", buffer_.taken_steps() + 1,
-          buffer_.complete_groups(), absl::FormatDuration(wait)));
+      return absl::DeadlineExceededError(
+          absl::StrFormat("step %d of this process: %d groups complete, %d workers alive",
+                          buffer_.taken_steps() + 1, buffer_.complete_groups(), workers_.alive()));
     }
     WaitLocked(deadline);
   }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,10 +26,11 @@ class LocalCoordinator : public Coordinator {
 
   // `clock` tells when leases run out and must outlive the coordinator. Calls that wait do so in
   // real time and look at the clock again at least every 100 ms. A worker that makes no call for
-  // `worker_timeout` counts as dead.
+  // `worker_timeout` counts as dead; a learner waits no longer than `worker_limit` without any.
   LocalCoordinator(const SampleBuffer::Config& buffer, GroupPlan plan, NextPrompt next_prompt,
                    const Clock* clock = Clock::Real(),
-                   absl::Duration worker_timeout = absl::InfiniteDuration());
+                   absl::Duration worker_timeout = absl::InfiniteDuration(),
+                   absl::Duration worker_limit = absl::InfiniteDuration());
 
   // FailedPrecondition when a newer incarnation of the worker is known.
   absl::StatusOr<std::vector<GroupLease>> Lease(const WorkerId& worker, int max_groups,
@@ -36,7 +38,8 @@ class LocalCoordinator : public Coordinator {
   // Every group is looked at; returned is the first error among them (SampleBuffer::Accept).
   absl::Status Push(const WorkerId& worker, std::vector<ScoredGroup> groups) override;
   absl::Status Abandon(const WorkerId& worker, const std::vector<uint64_t>& lease_ids) override;
-  // OutOfRange when every step has been given; what Fail said, when something failed.
+  // OutOfRange when every step has been given; what Fail said, when something failed; Unavailable,
+  // saying since when, where no worker has been heard of for too long.
   absl::StatusOr<std::vector<ScoredGroup>> NextStep(absl::Duration wait) override;
   absl::Status PublishVersion(PolicyVersion version) override;
   absl::StatusOr<int64_t> StaleGroups() override;
@@ -64,6 +67,7 @@ class LocalCoordinator : public Coordinator {
   void ReturnLostLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void NotePushLocked(const WorkerId& worker, const absl::Status& status)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status CheckWorkersLocked(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::vector<GroupLease> LeaseLocked(const WorkerId& worker, int max_groups)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WaitLocked(absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -71,12 +75,14 @@ class LocalCoordinator : public Coordinator {
   const GroupPlan plan_;
   const NextPrompt next_prompt_;
   const Clock* const clock_;
+  const absl::Duration worker_limit_;
   const bool records_selection_logits_;
 
   mutable Mutex mutex_;
   CondVar changed_;
   SampleBuffer buffer_ ABSL_GUARDED_BY(mutex_);
   WorkerRegistry workers_ ABSL_GUARDED_BY(mutex_);
+  std::optional<absl::Time> waiting_since_ ABSL_GUARDED_BY(mutex_);  // NextStep, for a step
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
   int64_t stale_groups_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -31,7 +31,7 @@ absl::Duration HeartbeatPeriod(const RunConfig& config) {
   return std::min(WorkerTimeout(config) / 3, absl::Seconds(5));
 }
 
-absl::Duration LearnerLimit(const RunConfig& config) {
+absl::Duration PeerLimit(const RunConfig& config) {
   return 3 * absl::Seconds(config.cluster.deadline_s);
 }
 
@@ -51,7 +51,7 @@ absl::StatusOr<std::shared_ptr<LocalCoordinator>> RunFactory::Make(const RunStar
   data_->Seek(start.position);
   return std::make_shared<LocalCoordinator>(
       BufferConfig(config_, start), GroupPlanOf(config_), [this, run] { return Next(run); }, clock_,
-      WorkerTimeout(config_));
+      WorkerTimeout(config_), PeerLimit(config_));
 }
 
 }  // namespace ziprl

@@ -24,10 +24,10 @@ absl::Duration WorkerTimeout(const RunConfig& config);
 // Time between the signs of life of workers and learner: a third of the above, at most 5 seconds.
 absl::Duration HeartbeatPeriod(const RunConfig& config);
 
-// How long a worker waits at a coordinator without a learner: three times cluster.deadline_s, so
-// that a learner has time to notice what went wrong, to be started again and to read its
-// checkpoint.
-absl::Duration LearnerLimit(const RunConfig& config);
+// How long a worker waits at a coordinator without a learner, and a learner without any worker:
+// three times cluster.deadline_s, so that the other has time to notice what went wrong, to be
+// started again and to read its checkpoint or model.
+absl::Duration PeerLimit(const RunConfig& config);
 
 class RunFactory {
  public:

@@ -1,5 +1,7 @@
 #include "trainer/coordinator/worker_registry.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_format.h"
 
 namespace ziprl {
@@ -47,6 +49,19 @@ void WorkerRegistry::MarkDead(const std::string& name) {
 void WorkerRegistry::CountPushed(const std::string& name) {
   const auto found = workers_.find(name);
   if (found != workers_.end()) ++found->second.groups_pushed;
+}
+
+std::optional<WorkerRegistry::Sign> WorkerRegistry::Newest() const {
+  const auto newest =
+      std::max_element(workers_.begin(), workers_.end(),
+                       [](const auto& a, const auto& b) { return a.second.seen < b.second.seen; });
+  if (newest == workers_.end()) return std::nullopt;
+  return Sign{newest->first, newest->second.seen};
+}
+
+int WorkerRegistry::alive() const {
+  return static_cast<int>(std::count_if(workers_.begin(), workers_.end(),
+                                        [](const auto& entry) { return entry.second.alive; }));
 }
 
 std::vector<CoordinatorSnapshot::Worker> WorkerRegistry::List(absl::Time now) const {

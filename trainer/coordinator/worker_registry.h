@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,14 @@ class WorkerRegistry {
   void MarkDead(const std::string& name);
   void CountPushed(const std::string& name);
 
+  struct Sign {
+    std::string worker;
+    absl::Time at;
+  };
+  // The newest sign of life of any; nothing where none has ever come.
+  std::optional<Sign> Newest() const;
+
+  int alive() const;
   // Without their leases.
   std::vector<CoordinatorSnapshot::Worker> List(absl::Time now) const;
 

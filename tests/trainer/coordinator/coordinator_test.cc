@@ -14,6 +14,7 @@ namespace {
 const WorkerId kA{"a", 1};
 const WorkerId kB{"b", 1};
 constexpr absl::Duration kNoWait = absl::ZeroDuration();
+constexpr absl::Duration kWorkerLimit = absl::Seconds(90);
 
 class CoordinatorTest : public testing::Test {
  protected:
@@ -34,8 +35,10 @@ class CoordinatorTest : public testing::Test {
           prompt.id = drawn_++;
           return prompt;
         },
-        clock == nullptr ? &clock_ : clock);
+        clock == nullptr ? &clock_ : clock, absl::Seconds(60), kWorkerLimit);
   }
+
+  absl::Status Waits() { return coordinator_->NextStep(kNoWait).status(); }
 
   std::vector<GroupLease> Lease(const WorkerId& worker, int max_groups = 10) {
     auto leases = coordinator_->Lease(worker, max_groups, kNoWait);
@@ -112,6 +115,44 @@ TEST_F(CoordinatorTest, AWorkerThatHandsInGroupsKeepsItsOthers) {
   const auto again = Lease(kB);
   ASSERT_EQ(again.size(), 1);
   EXPECT_EQ(again[0].prompt.id, leases[1].prompt.id);
+}
+
+TEST_F(CoordinatorTest, ALearnerDoesNotWaitForEverForWorkersThatDoNotCome) {
+  Start();
+  clock_.Advance(2 * kWorkerLimit);  // until it waits it misses nobody
+  EXPECT_TRUE(absl::IsDeadlineExceeded(Waits()));
+  clock_.Advance(kWorkerLimit - absl::Seconds(1));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(Waits()));
+  clock_.Advance(absl::Seconds(1));
+  const absl::Status nobody = Waits();
+  EXPECT_TRUE(absl::IsUnavailable(nobody)) << nobody;
+  EXPECT_THAT(nobody.message(), testing::HasSubstr("no rollout worker for 90 s, since"));
+  EXPECT_THAT(nobody.message(), testing::HasSubstr("none has ever come"));
+}
+
+TEST_F(CoordinatorTest, ALearnerWaitsForWorkersFromTheLastSignOfLifeOfAny) {
+  Start();
+  ASSERT_TRUE(Push(kB, Lease(kB, 1)[0]).ok());
+  EXPECT_THAT(Waits().message(), testing::HasSubstr("1 groups complete, 1 workers alive"));
+  clock_.Advance(absl::Seconds(60));
+  ASSERT_TRUE(coordinator_->Heartbeat(kA).ok());
+  clock_.Advance(absl::Seconds(60));
+  EXPECT_THAT(Waits().message(), testing::HasSubstr("1 groups complete, 0 workers alive"));
+  clock_.Advance(absl::Seconds(30));
+  const absl::Status nobody = Waits();
+  EXPECT_TRUE(absl::IsUnavailable(nobody)) << nobody;
+  EXPECT_THAT(nobody.message(), testing::HasSubstr("no rollout worker for 90 s"));
+  EXPECT_THAT(nobody.message(), testing::HasSubstr("'a' was the last): 1 groups"));
+}
+
+TEST_F(CoordinatorTest, TimeInWhichNobodyWaitedForAStepDoesNotCount) {
+  Start();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(Waits()));
+  for (const GroupLease& lease : Lease(kA)) ASSERT_TRUE(Push(kA, lease).ok());
+  StepIds();
+  clock_.Advance(2 * kWorkerLimit);  // of training
+  ASSERT_TRUE(coordinator_->PublishVersion(6).ok());
+  EXPECT_TRUE(absl::IsDeadlineExceeded(Waits()));
 }
 
 TEST_F(CoordinatorTest, ARefusedPushKeepsNothing) {

@@ -27,6 +27,21 @@ TEST(WorkerRegistryTest, SilenceIsNoticedOnceAndEndsWithACall) {
   EXPECT_TRUE(workers.List(kStart)[0].alive);
 }
 
+TEST(WorkerRegistryTest, TheNewestSignOfLifeIsOfWhoeverGaveIt) {
+  WorkerRegistry workers(absl::Seconds(10));
+  EXPECT_FALSE(workers.Newest().has_value());
+  EXPECT_EQ(workers.alive(), 0);
+  ASSERT_TRUE(workers.CheckIn({"b", 1}, kStart + absl::Seconds(3)).ok());
+  ASSERT_TRUE(workers.CheckIn({"a", 1}, kStart + absl::Seconds(5)).ok());
+  ASSERT_TRUE(workers.CheckIn({"c", 1}, kStart + absl::Seconds(4)).ok());
+  ASSERT_EQ(workers.TakeSilent(kStart + absl::Seconds(14)), (std::vector<std::string>{"b", "c"}));
+  EXPECT_EQ(workers.alive(), 1);
+  const auto newest = workers.Newest();
+  ASSERT_TRUE(newest.has_value());
+  EXPECT_EQ(newest->worker, "a");
+  EXPECT_EQ(newest->at, kStart + absl::Seconds(5));
+}
+
 TEST(WorkerRegistryTest, TheDeadMakeRoomTheLivingDoNot) {
   WorkerRegistry workers(absl::Seconds(10));
   for (size_t i = 0; i < WorkerRegistry::kMaxWorkers; ++i) {
