@@ -17,10 +17,8 @@ namespace ziprl {
 namespace {
 
 // Measured (docs/planning.md): what MPI, OpenMP, the tokenizer and linear algebra add to this
-// process when they start to work, and what the destructors of libtorch_cuda, once loaded, touch of
-// it.
+// process when they start to work.
 constexpr int64_t kWorkingLibraries = int64_t{32} << 20;
-constexpr int64_t kExitCode = int64_t{120} << 20;
 constexpr double kVisualShare = 0.9;     // of a prompt, unless given
 constexpr double kKeptUntrained = 0.8;   // at p = 0.975 (arXiv 2504.18579)
 constexpr double kChangedOfBf16 = 0.01;  // proto/weights/delta.h
@@ -42,14 +40,6 @@ int64_t ResidentBytes() {
     if (line.rfind("VmRSS:", 0) == 0) return std::stoll(line.substr(6)) * 1024;
   }
   return 0;
-}
-
-bool IsLoaded(const std::string& library) {
-  std::ifstream in("/proc/self/maps");
-  for (std::string line; std::getline(in, line);) {
-    if (line.find(library) != std::string::npos) return true;
-  }
-  return false;
 }
 
 absl::StatusOr<Architecture> ArchitectureOf(const std::string& path) {
@@ -93,7 +83,6 @@ absl::StatusOr<PlanInput> InputOf(const Options& options) {
     // As a run does: `auto` looks for a device, which loads what serves one.
     ZIPRL_RETURN_IF_ERROR(DeviceOf(input.config.model).status());
     input.process = ResidentBytes() + kWorkingLibraries;
-    input.exit = IsLoaded("libtorch_cuda") ? kExitCode : 0;
   }
   return input;
 }

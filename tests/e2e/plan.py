@@ -49,7 +49,7 @@ def memory_tiny(bench):
 
 
 def compare_wide(bench, text, *settings):
-    """A model of the shape in tiny.json but for `text`, without what looks for a GPU: most of the memory is the model's."""
+    """A model of the shape in tiny.json but for `text`: most of the memory is its."""
     with open(os.path.join(ROOT, "configs", "models", "tiny.json")) as file:
         shape = json.load(file)
     shape["config"]["text_config"].update(
@@ -59,7 +59,7 @@ def compare_wide(bench, text, *settings):
         json.dump(shape, file)
     bench.run("init", bench.path("shape.json"), bench.path("model"), "--corpus", bench.fixture("rows.jsonl"))
     out = bench.path("out")
-    compare(bench, [*tiny_run(bench, out), f"model.path={bench.path('model')}", "model.device=cpu", "trainer.max_steps=2",
+    compare(bench, [*tiny_run(bench, out), f"model.path={bench.path('model')}", "trainer.max_steps=2",
                     "trainer.deterministic=false", *settings], out)
 
 

@@ -337,5 +337,15 @@ TEST(DeviceTest, NamesAndAlternatives) {
   }
 }
 
+// Looking for a device costs a CPU run nothing.
+TEST(DeviceTest, TorchsCudaHalfIsLoadedWhereTheDriverIs) {
+  ASSERT_TRUE(MakeDevice("auto", "fp32").ok());
+  std::ifstream file("/proc/self/maps");
+  const std::string maps((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  ASSERT_NE(maps.find("libtorch_cpu"), std::string::npos);
+  const bool driver = maps.find("libcuda.so") != std::string::npos;
+  EXPECT_TRUE(driver || maps.find("libtorch_cuda.so") == std::string::npos);
+}
+
 }  // namespace
 }  // namespace ziprl

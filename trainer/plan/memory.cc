@@ -217,11 +217,6 @@ RoleMemory LearnerRole(const PlanInput& in, const ModelShape& shape) {
   Add("images", Features(in), &update);
 
   role.phases = {between, update};
-  if (in.exit > 0 && !in.machine.gpu) {
-    MemoryPhase end = Start("exit", in);
-    Add("code", in.exit, &end);
-    role.phases.push_back(end);
-  }
   return role;
 }
 

@@ -39,7 +39,6 @@ struct PlanInput {
   double kept_ratio = 1;
   double changed = 1;   // share of the weights that an update changes, in the stored type
   int64_t process = 0;  // bytes of a process before it does anything: code, libraries' data
-  int64_t exit = 0;     // bytes of code that a process touches when it ends
 
   int64_t element() const { return config.model.dtype == "bf16" ? 2 : 4; }
   // `ziprl train CONFIG`: every role in one process.
