@@ -134,6 +134,8 @@ void VisitRollout(Config& c, Visitor& visit) {
         AtLeast(0, "generated tokens between re-compressions of the cache; 0 = never"));
   visit("rollout.force_keep", c.force_keep,
         OneOf({"last", "text", "first"}, "prompt tokens that are always kept"));
+  visit("rollout.enforce_eager", c.enforce_eager,
+        Any("on a GPU: decode steps are launched one by one; false: as CUDA graphs"));
 }
 
 template <typename Config, typename Visitor>

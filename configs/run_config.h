@@ -55,6 +55,7 @@ struct RolloutConfig {
   int probe_recent = 64, probe_random = 64;
   int rescore_interval = 100;  // generated tokens; 0 = never
   std::vector<std::string> force_keep = {"last"};
+  bool enforce_eager = true;  // on a GPU: decode steps are launched one by one, not as CUDA graphs
 };
 
 struct RewardConfig {

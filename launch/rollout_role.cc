@@ -28,6 +28,13 @@ absl::StatusOr<std::unique_ptr<RolloutRole>> RolloutRole::Open(const RunConfig& 
 absl::Status RolloutRole::Run(const std::string& coordinator, const RewardConfig& reward,
                               const RpcSecurity& security, const WorkerId& worker,
                               const std::function<bool()>& stop) {
+  const absl::Status status = Work(coordinator, reward, security, worker, stop);
+  return absl::IsCancelled(status) && stop() ? absl::OkStatus() : status;
+}
+
+absl::Status RolloutRole::Work(const std::string& coordinator, const RewardConfig& reward,
+                               const RpcSecurity& security, const WorkerId& worker,
+                               const std::function<bool()>& stop) {
   ZIPRL_ASSIGN_OR_RETURN(const GroupScorer score, OpenScorer(reward, security));
   ZIPRL_ASSIGN_OR_RETURN(CoordinatorClient::Config client,
                          RunClient(config_, coordinator, security, stop));
@@ -44,8 +51,7 @@ absl::Status RolloutRole::Run(const std::string& coordinator, const RewardConfig
   options.id = worker;
   options.max_groups =
       std::max(1, config_.actor.global_batch_size / (2 * std::max(1, config_.cluster.rollout)));
-  const absl::Status status = RunWorker(options, *link, *engine_, score, stop, follow);
-  return absl::IsCancelled(status) && stop() ? absl::OkStatus() : status;
+  return RunWorker(options, *link, *engine_, score, stop, follow);
 }
 
 }  // namespace ziprl

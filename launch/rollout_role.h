@@ -35,6 +35,10 @@ class RolloutRole {
   RolloutRole(const RunConfig& config, BroadcastReceiver* broadcasts)
       : config_(config), broadcasts_(broadcasts) {}
 
+  absl::Status Work(const std::string& coordinator, const RewardConfig& reward,
+                    const RpcSecurity& security, const WorkerId& worker,
+                    const std::function<bool()>& stop);
+
   const RunConfig& config_;
   BroadcastReceiver* const broadcasts_;
   std::shared_ptr<Model> model_;

@@ -11,16 +11,19 @@ constexpr char kEmbedding[] = "model.embed_tokens.weight";
 
 at::Tensor EmbedTokens(const Architecture& arch, const ParamStore& params,
                        const std::vector<int32_t>& ids, const at::Tensor& visual) {
-  const at::Tensor& table = params.Get(kEmbedding);
-  at::Tensor embedded = at::embedding(table, IntTensor(ids, table.device()));
+  const c10::Device device = params.Get(kEmbedding).device();
+  const at::Tensor embedded = EmbedIds(arch, params, IntTensor(ids, device));
   if (!visual.defined()) return embedded;
   std::vector<int64_t> places;
   for (size_t i = 0; i < ids.size(); ++i) {
     if (ids[i] == arch.image_token || ids[i] == arch.video_token)
       places.push_back(static_cast<int64_t>(i));
   }
-  return embedded.index_copy(0, LongTensor(places, table.device()),
-                             visual.to(embedded.scalar_type()));
+  return embedded.index_copy(0, LongTensor(places, device), visual.to(embedded.scalar_type()));
+}
+
+at::Tensor EmbedIds(const Architecture&, const ParamStore& params, const at::Tensor& ids) {
+  return at::embedding(params.Get(kEmbedding), ids);
 }
 
 at::Tensor FinalNorm(const Architecture& arch, const ParamStore& params, const at::Tensor& x) {

@@ -17,6 +17,9 @@ namespace ziprl {
 at::Tensor EmbedTokens(const Architecture& arch, const ParamStore& params,
                        const std::vector<int32_t>& ids, const at::Tensor& visual);
 
+// The same without placeholders, of ids [N] (int32) on the device.
+at::Tensor EmbedIds(const Architecture& arch, const ParamStore& params, const at::Tensor& ids);
+
 // Final norm of rows.
 at::Tensor FinalNorm(const Architecture& arch, const ParamStore& params, const at::Tensor& x);
 

@@ -26,8 +26,9 @@ at::Tensor ByteTensor(const std::vector<uint8_t>& values, c10::Device device) {
 
 struct RankedSet {
   kernels::TopPResult result;
-  at::Tensor keep;   // [n] uint8, host
-  at::Tensor score;  // [n] fp32, host
+  at::Tensor host;                // holds what follows
+  const float* score = nullptr;   // [n]
+  const uint8_t* keep = nullptr;  // [n]
 };
 
 // Runs the kernel where the mass lies and brings its answer to the host.
@@ -35,25 +36,28 @@ RankedSet RankByMass(const at::Tensor& mass, const std::vector<int32_t>& seen,
                      const std::vector<uint8_t>& forced, int num_heads, double p) {
   const c10::Device device = mass.device();
   const at::Tensor seen_there = IntTensor(seen, device), forced_there = ByteTensor(forced, device);
-  const at::TensorOptions byte_options = at::TensorOptions().dtype(at::kByte).device(device);
-  at::Tensor keep = at::empty({mass.numel()}, byte_options);
-  at::Tensor score = at::empty({mass.numel()}, byte_options.dtype(at::kFloat));
-  at::Tensor result = at::empty({static_cast<int64_t>(sizeof(kernels::TopPResult))}, byte_options);
+  // Result, scores, kept: what comes to the host comes at once.
+  const int64_t n = mass.numel(), score_at = sizeof(kernels::TopPResult),
+                keep_at = score_at + 4 * n;
+  const at::Tensor out =
+      at::empty({keep_at + n}, at::TensorOptions().dtype(at::kByte).device(device));
+  uint8_t* const there = out.mutable_data_ptr<uint8_t>();
   kernels::TopPParams params;
   params.mass = mass.const_data_ptr<int64_t>();
   params.seen = seen_there.const_data_ptr<int32_t>();
   params.forced = forced_there.const_data_ptr<uint8_t>();
-  params.num_keys = static_cast<int>(mass.numel());
+  params.num_keys = static_cast<int>(n);
   params.num_heads = num_heads;
   params.p = p;
-  kernels::TopPSelect(
-      BackendOf(mass), params, keep.mutable_data_ptr<uint8_t>(), score.mutable_data_ptr<float>(),
-      static_cast<kernels::TopPResult*>(result.mutable_data_ptr()), CurrentStream(device));
+  kernels::TopPSelect(BackendOf(mass), params, there + keep_at,
+                      reinterpret_cast<float*>(there + score_at),
+                      reinterpret_cast<kernels::TopPResult*>(there), CurrentStream(device));
   RankedSet set;
-  result = result.cpu();
-  std::memcpy(&set.result, result.const_data_ptr(), sizeof(set.result));
-  set.keep = keep.cpu();
-  set.score = score.cpu();
+  set.host = out.cpu();
+  const uint8_t* const here = set.host.const_data_ptr<uint8_t>();
+  std::memcpy(&set.result, here, sizeof(set.result));
+  set.score = reinterpret_cast<const float*>(here + score_at);
+  set.keep = here + keep_at;
   return set;
 }
 
@@ -65,7 +69,7 @@ void SampleSet(const RankedSet& set, const std::vector<uint8_t>& forced, const S
   const auto n = static_cast<int64_t>(forced.size());
   if (spec.logits) selection->logits.assign(forced.size(), 0.0f);
   const double eps = EpsilonS(n);
-  const float* score = set.score.const_data_ptr<float>();
+  const float* score = set.score;
   const double threshold = std::log(score[set.result.score_threshold] + eps);
   for (int64_t j = 0; j < n; ++j) {
     bool kept = forced[j] != 0;
@@ -165,9 +169,8 @@ LayerSelection SelectTokens(const MassResult& mass, const std::vector<int32_t>& 
     if (spec.stochastic) {
       SampleSet(set, forced, spec, layer, &selection);
     } else {
-      const uint8_t* keep = set.keep.const_data_ptr<uint8_t>();
       for (uint32_t j = 0; j < n; ++j) {
-        if (keep[j] != 0) selection.keep.Set(j);
+        if (set.keep[j] != 0) selection.keep.Set(j);
       }
     }
     selection.budget = set.result.budget;

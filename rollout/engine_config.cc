@@ -13,6 +13,7 @@ EngineConfig Common(const RunConfig& config) {
   engine.probe_random = config.rollout.probe_random;
   engine.rescore_interval = config.rollout.rescore_interval;
   engine.force_keep = config.rollout.force_keep;
+  engine.enforce_eager = config.rollout.enforce_eager;
   engine.deterministic = config.trainer.deterministic;
   engine.threads = ResolveThreads(config.trainer.threads);
   return engine;

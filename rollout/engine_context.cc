@@ -77,6 +77,9 @@ absl::StatusOr<EngineContext> MakeEngineContext(const EngineConfig& config, cons
     context.float_prompts =
         model.device.dtype == c10::kFloat || !HasBf16Products(model.device.device);
   }
+  if (model.device.device.is_cuda() && !config.enforce_eager) {
+    ZIPRL_ASSIGN_OR_RETURN(context.graphs, OpenDeviceGraphs(model.device.device.index()));
+  }
   if (config.suppress_ids && model.processor != nullptr) {
     ZIPRL_RETURN_IF_ERROR(GuardTorch(at::get_num_threads(), [&] {
       context.suppressed = SuppressedMask(model);

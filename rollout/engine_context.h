@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "model/decoder_layer.h"
+#include "model/device_graphs.h"
 #include "model/model.h"
 #include "model/tensor.h"
 #include "model/token_selection.h"
@@ -25,6 +26,7 @@ struct EngineContext {
   std::vector<DecoderLayerWeights> layers;
   std::shared_ptr<const FloatLayers> floats;  // of the same; null where they do not serve
   bool float_prompts = false;                 // they serve prompts too
+  std::shared_ptr<DeviceGraphs> graphs;       // of decode steps; null where they are not captured
   at::Tensor suppressed;                      // uint8 [V]; undefined when nothing is suppressed
 
   const Architecture& arch() const { return model->arch; }

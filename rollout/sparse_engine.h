@@ -31,6 +31,7 @@ struct EngineConfig {
   int probe_recent = 64, probe_random = 64;
   int rescore_interval = 100;
   std::vector<std::string> force_keep = {"last"};
+  bool enforce_eager = true;  // on a device: decode steps are not captured as graphs
   bool deterministic = false;
   int threads = 1;  // groups side by side (SideBySide); inside operations when there are fewer
 };

@@ -211,17 +211,16 @@ absl::Status TrainRun::StepsOf(Coordinator& coordinator) {
 }
 
 // The next step's groups; none when the run was asked to stop while it waited for them. Who waits
-// is told for what; what was trained is saved before nobody or no coordinator ends the run.
+// for long is told for what.
 absl::StatusOr<std::vector<ScoredGroup>> TrainRun::Samples(Coordinator& coordinator) {
   constexpr absl::Duration kSlice = absl::Seconds(1);
   const absl::Time begun = parts_.clock->Now();
   absl::Duration told_after = absl::Minutes(1);
   while (true) {
     absl::StatusOr<std::vector<ScoredGroup>> groups = coordinator.NextStep(kSlice);
-    if (OutOfReach(groups.status()) && state_.step > saved_step_) ZIPRL_RETURN_IF_ERROR(Save());
     if (!absl::IsDeadlineExceeded(groups.status())) return groups;
     if (const absl::Duration waited = parts_.clock->Now() - begun; waited >= told_after) {
-      LogWarn(absl::StrFormat("waiting for samples for %.0f s: %s", absl::ToDoubleSeconds(waited),
+      LogInfo(absl::StrFormat("waiting for samples for %.0f s: %s", absl::ToDoubleSeconds(waited),
                               groups.status().message()));
       told_after *= 2;
     }

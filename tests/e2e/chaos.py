@@ -165,7 +165,8 @@ class Chaos:
 def main():
     program, fixtures, work, minutes, *seed = sys.argv[1:]
     bench = Bench(program, fixtures, work)
-    chaos = Chaos(bench, int(seed[0]) if seed else random.randrange(1 << 30))
+    seed = int(seed[0]) if seed else random.randrange(1 << 30)
+    chaos = Chaos(bench, seed)
     verdict = "OK"
     try:
         chaos.run(float(minutes))
@@ -180,7 +181,8 @@ def main():
             os.killpg(chaos.job.process.pid, KILL)
     for kind, count in sorted(chaos.faults.items()):
         print(f"{count:5} x {kind}")
-    print(f"chaos: {verdict}; {sum(chaos.faults.values())} faults, {chaos.restarts} restarts of the learner")
+    print(f"chaos: {verdict}; {sum(chaos.faults.values())} faults, {chaos.restarts} restarts of the learner, "
+          f"seed {seed}")
     sys.exit(not verdict.startswith("OK"))
 
 

@@ -12,6 +12,7 @@ namespace ziprl {
 namespace {
 
 constexpr absl::Duration kLongestNap = absl::Milliseconds(100);
+constexpr absl::Duration kLongestLookAway = absl::Seconds(30);
 
 }  // namespace
 
@@ -138,9 +139,12 @@ absl::Status LocalCoordinator::Abandon(const WorkerId& worker,
   return absl::OkStatus();
 }
 
-// A step waits for workers: they may be late, but not for ever.
+// A step waits for workers: they may be late, but not for ever. Who has not looked for long was
+// stopped, or the clock was set: the wait begins anew.
 absl::Status LocalCoordinator::CheckWorkersLocked(absl::Time now) {
-  if (!waiting_since_.has_value()) waiting_since_ = now;
+  const bool looked_before = waiting_since_.has_value() && now - looked_ < kLongestLookAway;
+  if (!looked_before) waiting_since_ = now;
+  looked_ = now;
   const std::optional<WorkerRegistry::Sign> newest = workers_.Newest();
   const absl::Time since = newest ? std::max(newest->at, *waiting_since_) : *waiting_since_;
   if (now - since < worker_limit_) return absl::OkStatus();

@@ -1,33 +1,16 @@
 #include "trainer/data/parquet_loader.h"
 
-#include <dlfcn.h>
-
-#include <filesystem>
-#include <system_error>
-
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "configs/base/plugin_library.h"
 #include "configs/base/status_macros.h"
 
 namespace ziprl {
 namespace {
 
-constexpr char kLibrary[] = "libziprl_parquet.so";
-
-// Programs lie in bin/, the library in lib/ beside it; then wherever the system looks.
 absl::StatusOr<OpenParquetFunction> Load() {
-  std::error_code error;
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
-  const std::filesystem::path beside = program.parent_path().parent_path() / "lib" / kLibrary;
-  const bool there = std::filesystem::exists(beside, error);
-  void* library = dlopen(there ? beside.c_str() : kLibrary, RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) {
-    return absl::UnavailableError(absl::StrCat("the Parquet reader did not load: ", dlerror()));
-  }
-  void* function = dlsym(library, kOpenParquetSymbol);
-  if (function == nullptr) {
-    return absl::UnavailableError(absl::StrCat(kLibrary, " has no symbol ", kOpenParquetSymbol));
-  }
+  ZIPRL_ASSIGN_OR_RETURN(void* const function,
+                         PluginSymbol("libziprl_parquet.so", kOpenParquetSymbol));
   return reinterpret_cast<OpenParquetFunction>(function);
 }
 
