@@ -150,6 +150,12 @@ void LeaseStream::Done(const GroupLease& group, std::vector<Completion> completi
     MutexLock lock(&mutex_);
     const auto it = std::find_if(under_way_.begin(), under_way_.end(),
                                  [&](const Started& one) { return &one.lease == &group; });
+    if (it == under_way_.end()) {
+      over_ = true;
+      status_ = absl::InternalError(absl::StrCat(
+          "the engine hands in a group that is not under way: lease ", group.lease_id));
+      return;
+    }
     const absl::Time now = absl::Now();
     generated.times.generate = SecondsBetween(it->at, now);
     generated.times.worker_busy = SecondsBetween(std::exchange(counted_, now), now);

@@ -64,6 +64,21 @@ TEST_F(LeaseStreamTest, AnIdleThreadWaitsWhileGroupsAreUnderWay) {
   EXPECT_THAT(done, ElementsAre(1, 2));
 }
 
+TEST_F(LeaseStreamTest, AGroupThatWasNotHandedOutIsAnErrorOfTheRun) {
+  coordinator.script.push_back(std::vector<GroupLease>{MakeLease(1, 1)});
+  int handed_in = 0;
+  LeaseStream stream(
+      {{kName, 1}, 5}, coordinator, engine, [] { return false; },
+      [&handed_in](GeneratedGroup) { ++handed_in; });
+  ASSERT_TRUE(stream.Begin().ok());
+  ASSERT_NE(stream.Next(/*idle=*/true), nullptr);
+  const GroupLease stranger = MakeLease(9, 1);
+  stream.Done(stranger, {});
+  EXPECT_EQ(handed_in, 0);
+  EXPECT_EQ(stream.Next(/*idle=*/true), nullptr);
+  EXPECT_THAT(stream.Begin().status().message(), ::testing::HasSubstr("not under way: lease 9"));
+}
+
 TEST_F(LeaseStreamTest, AClosedStreamLetsIdleThreadsGo) {
   coordinator.script.push_back(std::vector<GroupLease>{MakeLease(1, 1), MakeLease(2, 1)});
   LeaseStream stream(

@@ -119,13 +119,15 @@ absl::Status LocalCoordinator::Push(const WorkerId& worker, std::vector<ScoredGr
   MutexLock lock(&mutex_);
   ZIPRL_RETURN_IF_ERROR(CheckInLocked(worker));
   absl::Status first;
+  bool accepted = false;
   for (ScoredGroup& group : groups) {
     DrawForLocked(group);
     const absl::Status status = buffer_.Accept(std::move(group));
     NotePushLocked(worker, status);
-    if (status.ok()) buffer_.Renew(worker, clock_->Now());
+    accepted = accepted || status.ok();
     first.Update(status);
   }
+  if (accepted) buffer_.Renew(worker, clock_->Now());
   changed_.NotifyAll();
   return first;
 }
