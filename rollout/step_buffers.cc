@@ -86,7 +86,7 @@ bool StepBuffers::Fill(const Rows& rows) {
   const int64_t* const pages = words_.const_data_ptr<int64_t>() + fixed_ + lists;
   for (const int64_t begin : caches.begin) host.push_back(reinterpret_cast<int64_t>(pages + begin));
   host.insert(host.end(), caches.pages.begin(), caches.pages.end());
-  words_.narrow(0, 0, words).copy_(at::from_blob(host.data(), {words}, at::kLong));
+  words_.narrow(0, 0, words).copy_(at::from_blob(host.data(), {words}, Device{}.Long()));
   return stays;
 }
 
