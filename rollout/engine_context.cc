@@ -30,6 +30,13 @@ at::Tensor SuppressedMask(const Model& model) {
   return ToDevice(model.processor->SuppressedIds(), model.device);
 }
 
+// Null where decode steps are not to be captured.
+absl::StatusOr<std::unique_ptr<DeviceGraphs>> GraphsOf(const EngineConfig& config,
+                                                       const Model& model) {
+  if (config.enforce_eager || !model.device.device.is_cuda()) return nullptr;
+  return OpenDeviceGraphs(model.device.device.index());
+}
+
 }  // namespace
 
 absl::Status CheckEngineConfig(const EngineConfig& c, const Model& model) {
@@ -52,6 +59,7 @@ absl::Status CheckEngineConfig(const EngineConfig& c, const Model& model) {
     return absl::InvalidArgumentError(
         "the recipe `budget` needs a budget head and this model has none");
   }
+  ZIPRL_RETURN_IF_ERROR(GraphsOf(c, model).status());
   return ParseForceKeep(c.force_keep).status();
 }
 
@@ -77,9 +85,7 @@ absl::StatusOr<EngineContext> MakeEngineContext(const EngineConfig& config, cons
     context.float_prompts =
         model.device.dtype == c10::kFloat || !HasBf16Products(model.device.device);
   }
-  if (model.device.device.is_cuda() && !config.enforce_eager) {
-    ZIPRL_ASSIGN_OR_RETURN(context.graphs, OpenDeviceGraphs(model.device.device.index()));
-  }
+  ZIPRL_ASSIGN_OR_RETURN(context.graphs, GraphsOf(config, model));
   if (config.suppress_ids && model.processor != nullptr) {
     ZIPRL_RETURN_IF_ERROR(GuardTorch(at::get_num_threads(), [&] {
       context.suppressed = SuppressedMask(model);
