@@ -4,11 +4,14 @@
 #include "kernels/row_gemm.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <utility>
 
 #include "configs/base/bfloat16.h"
 #include "kernels/check.h"
 #include "kernels/vec_math.h"
+#include "kernels/wide.h"
 
 namespace ziprl::kernels {
 namespace {
@@ -164,6 +167,7 @@ int FewRows(const RowGemmParams<Weight>& p) {
 // ---- panels ----
 
 constexpr int kRows = 6;        // with two vectors of columns: 12 accumulators
+constexpr int kWideRows = 12;   // with one vector of AVX-512
 constexpr int kDepth = 256;     // a panel is 16 KB
 constexpr int kRowChunk = 252;  // rows of x that stay in L2 for such a depth
 
@@ -200,7 +204,7 @@ struct Panel {
 // acc += R rows of x times the panel.
 template <int R, typename Weight>
 void AddProduct(const float* x, int64_t x_row, const Panel& panel, int depth,
-                const Ahead<Weight>& ahead, F8 acc[kRows][2]) {
+                const Ahead<Weight>& ahead, F8 acc[kWideRows][2]) {
   F8 sum[R][2];
   for (int i = 0; i < R; ++i) sum[i][0] = acc[i][0], sum[i][1] = acc[i][1];
   const float* w = panel.values;
@@ -217,9 +221,38 @@ void AddProduct(const float* x, int64_t x_row, const Panel& panel, int depth,
   for (int i = 0; i < R; ++i) acc[i][0] = sum[i][0], acc[i][1] = sum[i][1];
 }
 
+// The same with a panel's row in one vector.
+template <int R, typename Weight>
+ZIPRL_AVX512 void AddProductWide(const float* x, int64_t x_row, const Panel& panel, int depth,
+                                 const Ahead<Weight>& ahead, F8 acc[kWideRows][2]) {
+  static_assert(kGemmColumns == 16);
+  float* const sums = reinterpret_cast<float*>(acc);
+  F16 sum[R];
+  for (int i = 0; i < R; ++i) sum[i] = Load16(sums + i * kGemmColumns);
+  const float* w = panel.values;
+  for (int k = 0; k < depth; ++k, w += kGemmColumns) {
+    if (k % kLine<Weight> == 0) ahead.Fetch(k);
+    const F16 columns = Load16(w);
+#pragma GCC unroll 12
+    for (int i = 0; i < R; ++i) sum[i] += Splat16(x[i * x_row + k]) * columns;
+  }
+  for (int i = 0; i < R; ++i) Store16(sums + i * kGemmColumns, sum[i]);
+}
+
+int TileRows() { return HasAvx512() ? kWideRows : kRows; }
+
+template <typename Weight, size_t... I>
+constexpr auto WideProducts(std::index_sequence<I...>) {
+  return std::array{&AddProductWide<static_cast<int>(I) + 1, Weight>...};
+}
+
 template <typename Weight>
 void AddProductOf(int rows, const float* x, int64_t x_row, const Panel& panel, int depth,
-                  const Ahead<Weight>& ahead, F8 acc[kRows][2]) {
+                  const Ahead<Weight>& ahead, F8 acc[kWideRows][2]) {
+  if (HasAvx512()) {
+    constexpr auto kWide = WideProducts<Weight>(std::make_index_sequence<kWideRows>());
+    return kWide[rows - 1](x, x_row, panel, depth, ahead, acc);
+  }
   using Add = decltype(&AddProduct<1, Weight>);
   constexpr Add kAdd[kRows] = {AddProduct<1, Weight>, AddProduct<2, Weight>, AddProduct<3, Weight>,
                                AddProduct<4, Weight>, AddProduct<5, Weight>, AddProduct<6, Weight>};
@@ -232,7 +265,8 @@ struct Tile {
 };
 
 template <typename Weight>
-void LoadTile(const RowGemmParams<Weight>& p, const Tile& tile, bool resumed, F8 acc[kRows][2]) {
+void LoadTile(const RowGemmParams<Weight>& p, const Tile& tile, bool resumed,
+              F8 acc[kWideRows][2]) {
   for (int i = 0; i < tile.rows; ++i) {
     acc[i][0] = acc[i][1] = F8{};
     const float* from = Start(p, tile.row + i, tile.column, resumed);
@@ -246,7 +280,7 @@ void LoadTile(const RowGemmParams<Weight>& p, const Tile& tile, bool resumed, F8
 }
 
 template <typename Weight>
-void StoreTile(const RowGemmParams<Weight>& p, const Tile& tile, const F8 acc[kRows][2]) {
+void StoreTile(const RowGemmParams<Weight>& p, const Tile& tile, const F8 acc[kWideRows][2]) {
   for (int i = 0; i < tile.rows; ++i) {
     float* to = p.y + (tile.row + i) * p.y_row + tile.column;
     if (tile.columns == kGemmColumns) {
@@ -261,7 +295,8 @@ void StoreTile(const RowGemmParams<Weight>& p, const Tile& tile, const F8 acc[kR
 template <typename Weight>
 void AddDepth(const RowGemmParams<Weight>& p, int row, int rows, int column, int first_depth) {
   const int depth = std::min(kDepth, p.k - first_depth);
-  const int tiles = (rows + kRows - 1) / kRows, phases = tiles + 1;  // packing is one
+  const int most = TileRows();
+  const int tiles = (rows + most - 1) / most, phases = tiles + 1;  // packing is one
   Panel panel;
   for (; column < p.n; column += kGemmColumns) {
     const int columns = std::min(kGemmColumns, p.n - column);
@@ -276,7 +311,7 @@ void AddDepth(const RowGemmParams<Weight>& p, int row, int rows, int column, int
     for (int t = 0; t < tiles; ++t) {
       const int begin = rows * t / tiles;
       const Tile tile = {row + begin, rows * (t + 1) / tiles - begin, column, columns};
-      F8 acc[kRows][2];
+      F8 acc[kWideRows][2];
       LoadTile(p, tile, first_depth > 0, acc);
       AddProductOf(tile.rows, p.x + tile.row * p.x_row + first_depth, p.x_row, panel, depth,
                    ahead(t + 1), acc);

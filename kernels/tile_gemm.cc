@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/vec_math.h"
+#include "kernels/wide.h"
 
 namespace ziprl::kernels {
 namespace {
@@ -37,6 +38,48 @@ void MicroTile(int k, const float* a, int64_t a_row, int64_t a_col, const float*
   }
 }
 
+// The same with kVectors vectors of sixteen columns.
+constexpr int kWideRows = 12;
+template <int kRows, int kVectors>
+ZIPRL_AVX512 void WideTile(int k, const float* a, int64_t a_row, int64_t a_col, const float* b,
+                           int64_t b_row, float* c, int64_t c_row, bool accumulate) {
+  F16 acc[kRows][kVectors];
+  for (int i = 0; i < kRows; ++i) {
+    for (int v = 0; v < kVectors; ++v) {
+      acc[i][v] = accumulate ? Load16(c + i * c_row + v * kTileCols) : F16{};
+    }
+  }
+  for (int t = 0; t < k; ++t) {
+    F16 columns[kVectors];
+    for (int v = 0; v < kVectors; ++v) columns[v] = Load16(b + v * kTileCols);
+#pragma GCC unroll 12
+    for (int i = 0; i < kRows; ++i) {
+      const F16 x = Splat16(a[i * a_row]);
+      for (int v = 0; v < kVectors; ++v) acc[i][v] += x * columns[v];
+    }
+    a += a_col;
+    b += b_row;
+  }
+  for (int i = 0; i < kRows; ++i) {
+    for (int v = 0; v < kVectors; ++v) Store16(c + i * c_row + v * kTileCols, acc[i][v]);
+  }
+}
+
+void WideGemm(int m, int n, int k, TileA a, const float* b, int64_t b_row, float* c, int64_t c_row,
+              bool accumulate) {
+  for (int i = 0, rows = 0; i < m; i += rows) {
+    rows = m - i >= kWideRows ? kWideRows : kTileRows;
+    const bool tall = rows == kWideRows;
+    const auto pair = tall ? WideTile<kWideRows, 2> : WideTile<kTileRows, 2>;
+    const auto single = tall ? WideTile<kWideRows, 1> : WideTile<kTileRows, 1>;
+    for (int j = 0, columns = 0; j < n; j += columns) {
+      columns = n - j >= 2 * kTileCols ? 2 * kTileCols : kTileCols;
+      (columns == kTileCols ? single : pair)(k, a.data + i * a.row, a.row, a.col, b + j, b_row,
+                                             c + i * c_row + j, c_row, accumulate);
+    }
+  }
+}
+
 // to[j, i] = from[i, j] of 8 x 8.
 void TransposeBlock(const float* from, int64_t from_row, float* to, int64_t to_row) {
   F8 rows[8];
@@ -56,6 +99,7 @@ int TallRows(int m) {
 
 void TileGemm(int m, int n, int k, TileA a, const float* b, int64_t b_row, float* c, int64_t c_row,
               bool accumulate) {
+  if (HasAvx512()) return WideGemm(m, n, k, a, b, b_row, c, c_row, accumulate);
   const int tall = TallRows(m);
   for (int i = 0; i < m; i += i < tall ? kTallRows : kTileRows) {
     const auto tile = i < tall ? MicroTile<kTallRows> : MicroTile<kTileRows>;

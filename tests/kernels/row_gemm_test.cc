@@ -60,19 +60,20 @@ INSTANTIATE_TEST_SUITE_P(Shapes, RowGemmTest,
                                            Shape{"vocabulary", 463, 128}, Shape{"one", 1, 1}),
                          [](const auto& info) { return info.param.name; });
 
-TEST_P(RowGemmTest, IsTheProduct) {
-  for (int m : {1, 2, 3, 4, 5, 8, 13}) {
+// By every tile of rows: the bits of one chain of fused multiply-adds.
+TEST_P(RowGemmTest, EveryElementIsOneChainOverAscendingK) {
+  for (int m : {1, 2, 3, 4, 5, 8, 9, 10, 11, 12, 13, 26}) {
     for (int start = 0; start < 3; ++start) {
       const bool with_bias = start == 1, accumulate = start == 2;
       const std::vector<float> y = Product(0, m, with_bias, accumulate);
       for (int i = 0; i < m; ++i) {
         for (int j = 0; j < n; ++j) {
           const int64_t at = int64_t{i} * (n + kGap) + j;
-          double want = accumulate ? old[at] : with_bias ? bias[j] : 0.0;
+          float want = accumulate ? old[at] : with_bias ? bias[j] : 0.0f;
           for (int d = 0; d < k; ++d) {
-            want += double{x[int64_t{i} * (k + kGap) + d]} * w[int64_t{j} * k + d];
+            want = std::fma(x[int64_t{i} * (k + kGap) + d], w[int64_t{j} * k + d], want);
           }
-          ASSERT_NEAR(y[at], want, 1e-6 * (k + 16)) << m << " rows, element " << i << ", " << j;
+          ASSERT_EQ(y[at], want) << m << " rows, element " << i << ", " << j;
         }
         for (int gap = 0; gap < kGap; ++gap) {
           const int64_t at = int64_t{i} * (n + kGap) + n + gap;

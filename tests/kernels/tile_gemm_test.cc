@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <random>
+#include <tuple>
 #include <vector>
 
 namespace ziprl::kernels {
@@ -17,12 +18,13 @@ std::vector<float> Random(size_t count) {
   return values;
 }
 
-class TileGemmTest : public testing::TestWithParam<int> {};
+class TileGemmTest : public testing::TestWithParam<std::tuple<int, int>> {};
 
-// Rows of every remainder by the tall tile, A by rows and by columns, on top of old values or not:
-// the bits of one chain of fused multiply-adds.
+// Rows and columns of every remainder by the tall and the wide tile, A by rows and by columns, on
+// top of old values or not: the bits of one chain of fused multiply-adds.
 TEST_P(TileGemmTest, EveryElementIsOneChainOverAscendingK) {
-  const int m = GetParam(), n = 32, k = 37;
+  const auto [m, n] = GetParam();
+  const int k = 37;
   const std::vector<float> a = Random(m * k), b = Random(k * n), old = Random(m * n);
   for (const TileA& view : {TileA{a.data(), k, 1}, TileA{a.data(), 1, m}}) {
     for (bool accumulate : {false, true}) {
@@ -41,7 +43,9 @@ TEST_P(TileGemmTest, EveryElementIsOneChainOverAscendingK) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Rows, TileGemmTest, testing::Values(4, 8, 12, 16, 20, 24, 28, 64));
+INSTANTIATE_TEST_SUITE_P(Tiles, TileGemmTest,
+                         testing::Combine(testing::Values(4, 8, 12, 16, 20, 24, 28, 64),
+                                          testing::Values(16, 32, 80)));
 
 TEST(PackColumnsTest, TransposesAndPadsEveryShape) {
   for (int rows : {1, 7, 8, 13, 16, 31}) {
