@@ -35,7 +35,7 @@ function(ziprl_host_options)
     add_compile_options($<$<COMPILE_LANGUAGE:C,CXX>:${option}>)
   endforeach()
 endfunction()
-# The baseline of every shipped binary, and all that our own kernels use; LibTorch chooses faster ones at run time.
+# The baseline of every shipped binary; kernels/wide.h and LibTorch choose more at run time.
 ziprl_host_options(-march=x86-64-v3 -fno-math-errno)
 if(ZIPRL_SANITIZE)
   ziprl_host_options(-fsanitize=${ZIPRL_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
