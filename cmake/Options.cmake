@@ -37,6 +37,10 @@ function(ziprl_host_options)
 endfunction()
 # The baseline of every shipped binary; kernels/wide.h and LibTorch choose more at run time.
 ziprl_host_options(-march=x86-64-v3 -fno-math-errno)
+if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
+  # A precompiled header of the same content is the same, however new its files are: ccache finds what uses it.
+  add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:SHELL:-Xclang -fno-pch-timestamp>")
+endif()
 if(ZIPRL_SANITIZE)
   ziprl_host_options(-fsanitize=${ZIPRL_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${ZIPRL_SANITIZE})
