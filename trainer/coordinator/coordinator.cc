@@ -144,11 +144,10 @@ absl::Status LocalCoordinator::Abandon(const WorkerId& worker,
 // A step waits for workers: they may be late, but not for ever. Who has not looked for long was
 // stopped, or the clock was set: the wait begins anew.
 absl::Status LocalCoordinator::CheckWorkersLocked(absl::Time now) {
-  const bool looked_before = waiting_since_.has_value() && now - looked_ < kLongestLookAway;
-  if (!looked_before) waiting_since_ = now;
+  if (now - looked_ >= kLongestLookAway) waiting_since_ = now;
   looked_ = now;
   const std::optional<WorkerRegistry::Sign> newest = workers_.Newest();
-  const absl::Time since = newest ? std::max(newest->at, *waiting_since_) : *waiting_since_;
+  const absl::Time since = newest ? std::max(newest->at, waiting_since_) : waiting_since_;
   if (now - since < worker_limit_) return absl::OkStatus();
   return absl::UnavailableError(absl::StrFormat(
       "no rollout worker for %.0f s, since %s (%s): %d groups of the step are complete, nobody "
@@ -167,7 +166,7 @@ absl::StatusOr<std::vector<ScoredGroup>> LocalCoordinator::NextStep(absl::Durati
     if (closed_ || buffer_.Exhausted()) return absl::OutOfRangeError("every step has been given");
     ReturnLostLocked();
     if (std::optional<std::vector<ScoredGroup>> groups = buffer_.TakeStep()) {
-      waiting_since_.reset();
+      looked_ = absl::InfinitePast();
       changed_.NotifyAll();
       return *std::move(groups);
     }

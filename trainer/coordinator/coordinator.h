@@ -3,7 +3,6 @@
 #pragma once
 
 #include <functional>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -82,9 +81,9 @@ class LocalCoordinator : public Coordinator {
   CondVar changed_;
   SampleBuffer buffer_ ABSL_GUARDED_BY(mutex_);
   WorkerRegistry workers_ ABSL_GUARDED_BY(mutex_);
-  // NextStep, for a step: since when, and when it last looked.
-  std::optional<absl::Time> waiting_since_ ABSL_GUARDED_BY(mutex_);
-  absl::Time looked_ ABSL_GUARDED_BY(mutex_);
+  // NextStep, for a step: when it last looked (for none: never), and since when it looks.
+  absl::Time looked_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
+  absl::Time waiting_since_ ABSL_GUARDED_BY(mutex_);
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
   int64_t stale_groups_ ABSL_GUARDED_BY(mutex_) = 0;
